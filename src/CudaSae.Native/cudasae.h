@@ -34,6 +34,7 @@ extern "C" {
  * New functions, and new fields at the end of records, do not change it. */
 #define CUDASAE_ABI_VERSION 1
 
+/* Error codes, which every function that can fail returns. */
 enum {
     CUDASAE_OK = 0,
     CUDASAE_INVALID_ARGUMENT = 1,   /* an argument, a setting, a handle, or a call in the wrong order */
@@ -51,10 +52,15 @@ enum { CUDASAE_AUTO = 0, CUDASAE_CUDA = 1, CUDASAE_CPU = 2, CUDASAE_EMULATOR = 3
 /* Element types of a trainer's rows. */
 enum { CUDASAE_FLOAT32 = 0, CUDASAE_FLOAT16 = 1, CUDASAE_BFLOAT16 = 2 };
 
-typedef struct cudasae_sae cudasae_sae;             /* a finished SAE */
-typedef struct cudasae_trainer cudasae_trainer;
+typedef struct cudasae_sae cudasae_sae;             /* A finished SAE. */
+typedef struct cudasae_trainer cudasae_trainer;     /* An SAE in training. */
 
+/* ---- versions and errors ---- */
+
+/* The version of the library, such as 0.1.0. */
 const char *cudasae_version(void);
+
+/* The value of CUDASAE_ABI_VERSION with which the library was built. */
 int32_t cudasae_abi_version(void);
 
 /* The last error of the calling thread, valid until its next error; "" if there was none. Success does not clear it. */
@@ -62,6 +68,7 @@ const char *cudasae_last_error(void);
 
 /* ---- finished SAEs ---- */
 
+/* The sizes of a finished SAE and its backend. */
 typedef struct {
     int64_t input_width;        /* d */
     int64_t output_width;       /* d_out */
@@ -81,10 +88,10 @@ int32_t cudasae_sae_load(const char *path, int32_t backend, int64_t batch_rows, 
  * contradict them. */
 enum { CUDASAE_AS_UNSAID = 0, CUDASAE_AS_SAE = 1, CUDASAE_AS_TRANSCODER = 2 };
 
-/* Does the same as cudasae_sae_load. read_as: CUDASAE_AS_*. */
+/* Loads an SAE as cudasae_sae_load does. read_as: CUDASAE_AS_*. */
 int32_t cudasae_sae_load_as(const char *path, int32_t read_as, int32_t backend, int64_t batch_rows, cudasae_sae **sae);
 
-/* size: sizeof(cudasae_sae_info). */
+/* Fills info with the SAE's sizes and its backend. size: sizeof(cudasae_sae_info). */
 int32_t cudasae_sae_get_info(cudasae_sae *sae, cudasae_sae_info *info, size_t size);
 
 /* Encodes raw activations x [rows, width = d]. The codes stay in the handle until the next encode or reconstruct.
@@ -116,10 +123,12 @@ int32_t cudasae_sae_decode(cudasae_sae *sae, const int64_t *row_starts, const in
 /* Saves the SAE. format: NULL for SAELens' layout, or another name that docs/reference/formats.md lists. */
 int32_t cudasae_sae_save(cudasae_sae *sae, const char *path, const char *format);
 
+/* Frees the SAE; its handle is invalid afterwards. */
 int32_t cudasae_sae_free(cudasae_sae *sae);
 
 /* ---- training ---- */
 
+/* The sizes of a trainer, its completed steps and its backend. */
 typedef struct {
     int64_t row_width;          /* width of the rows of a step: d, plus d_out for a transcoder's target */
     int64_t input_width;        /* d */
@@ -153,16 +162,20 @@ typedef struct {
     double replaced_rows;       /* rows with NaN or infinity replaced so far (config.non_finite = replace) */
 } cudasae_metrics;
 
-/* json: {"preset": "topk", "input_width": 768, "latents": 16384, "k": 32, "backend": "auto", "input_type": "float32",
- *        "spec": {"aux.coefficient": 0.1}, "config": {"batch_rows": 1024, "vectors": 10000000, "learning_rate": 0.001}}
+/* Creates a trainer. Its settings are the object json, such as:
+ *
+ *     {"preset": "topk", "input_width": 768, "latents": 16384, "k": 32, "backend": "auto", "input_type": "float32",
+ *      "spec": {"aux.coefficient": 0.1}, "config": {"batch_rows": 1024, "vectors": 10000000, "learning_rate": 0.001}}
+ *
  * input_width and latents are required. `cudasae presets` lists the presets. spec and config set any field of the two
  * records by its path, as `cudasae train --set` does; train.json of a run shows them. The length of the schedules is
  * vectors / batch_rows steps.
+ *
  * config.non_finite is "stop" (a row with NaN or infinity is CUDASAE_NUMERICAL, and the step does not run) or "replace"
  * (another row of the batch replaces it); "skip" is for `cudasae train`, which reads data. */
 int32_t cudasae_trainer_create(const char *json, cudasae_trainer **trainer);
 
-/* size: sizeof(cudasae_trainer_info). */
+/* Fills info with the trainer's sizes, its steps and its backend. size: sizeof(cudasae_trainer_info). */
 int32_t cudasae_trainer_get_info(cudasae_trainer *trainer, cudasae_trainer_info *info, size_t size);
 
 /* Draws the initial weights and measures the data on rows [count, width = row_width] of the trainer's element type.
@@ -180,7 +193,8 @@ int32_t cudasae_trainer_step(cudasae_trainer *trainer, const void *rows, int64_t
 int32_t cudasae_trainer_step_device(cudasae_trainer *trainer, const void *rows, int64_t count, int64_t width,
                                     void *stream);
 
-/* Waits for the last step. size: sizeof(cudasae_metrics). Returns CUDASAE_NUMERICAL if the loss is not finite. */
+/* Waits for the last step, and fills metrics. size: sizeof(cudasae_metrics). Returns CUDASAE_NUMERICAL if the loss is
+ * not finite. */
 int32_t cudasae_trainer_get_metrics(cudasae_trainer *trainer, cudasae_metrics *metrics, size_t size);
 
 /* Saves all state in folder/checkpoint, atomically, and keeps the last two checkpoints. */
@@ -196,6 +210,7 @@ int32_t cudasae_trainer_sae(cudasae_trainer *trainer, int32_t average, int64_t b
 /* Saves the current SAE. format: as in cudasae_sae_save. */
 int32_t cudasae_trainer_save(cudasae_trainer *trainer, const char *path, const char *format);
 
+/* Frees the trainer; its handle is invalid afterwards. */
 int32_t cudasae_trainer_free(cudasae_trainer *trainer);
 
 #ifdef __cplusplus

@@ -9,7 +9,7 @@
     with cudasae.Sae.load("sae") as sae:
         row_starts, indices, values = sae.encode(x)
 
-This file wraps libcudasae.so, which is beside it or at the path in the environment variable CUDASAE_LIBRARY. It needs
+The module wraps libcudasae.so, which is beside it or at the path in the environment variable CUDASAE_LIBRARY. It needs
 Python 3.8, and numpy or torch. An object is for one thread at a time. Different objects may be used in parallel,
 because calls release Python's lock. Do not fork after the first object.
 """
@@ -28,7 +28,7 @@ _NORMALIZATIONS = ("none", "layer_norm", "constant_norm")
 
 
 class Error(Exception):
-    """A refused call. The message comes from the engine, or from this file if the arguments cannot be passed on.
+    """A refused call. The message comes from the engine, or from this module if the arguments cannot be passed on.
 
     code: 1 invalid argument, 2 files, 3 device, 4 memory, 5 numbers (NaN or infinity), 6 a bug of the library."""
 
@@ -198,11 +198,13 @@ class _Owner:
 
     @property
     def handle(self):
+        """The handle for functions of the C library. It raises an error if the object is closed."""
         if not self._handle:
             raise Error("this %s is closed" % type(self).__name__)
         return self._handle
 
     def close(self):
+        """Frees the object's memory. The end of a with block does this too."""
         if getattr(self, "_handle", None):
             _call(self._free, self._handle)
         self._handle = None
@@ -223,7 +225,14 @@ class _Owner:
 # ---- finished SAEs ----
 
 class Sae(_Owner):
-    """A finished SAE, which encodes and decodes batches. Sae.load and Trainer.sae make it."""
+    """A finished SAE, which encodes and decodes batches. Sae.load and Trainer.sae make it. It has these attributes:
+
+    input_width: d.
+    output_width: d_out.
+    latents: n.
+    batch_rows: rows computed together.
+    normalization: none, layer_norm or constant_norm; the normalization of rows before the encoder.
+    description: the backend and its device, as text."""
 
     _free = "sae_free"
 
@@ -238,9 +247,12 @@ class Sae(_Owner):
 
     @classmethod
     def load(cls, path, backend="auto", batch_rows=256, read_as=None):
-        """Loads an SAE of any known format from a file or folder. backend: auto, cuda, cpu or emulator.
-        batch_rows: rows computed together. read_as: sae or transcoder, if its files do not determine it; None for an
-        SAE."""
+        """Loads an SAE of any known format from a file or folder.
+
+        path: the file or folder.
+        backend: auto, cuda, cpu or emulator.
+        batch_rows: rows computed together.
+        read_as: sae or transcoder, if its files do not determine it; None for an SAE."""
         if backend not in _BACKENDS:
             raise Error("backend %r is unknown; one of %s" % (backend, ", ".join(_BACKENDS)))
         if read_as not in _KINDS:
@@ -317,13 +329,24 @@ class Trainer(_Owner):
     """Trains an SAE step by step.
 
     settings: a dict or JSON text of the arguments below, which take precedence over it.
-    preset: a published recipe (`cudasae presets` lists them). input_width: d. latents: n. k: active latents a row, if
-    the method has k.
+    preset: a published recipe (`cudasae presets` lists them).
+    input_width: d.
+    latents: n.
+    k: active latents a row, if the method has k.
     config: fields of the run, such as {"batch_rows": 1024, "vectors": 10_000_000, "learning_rate": 1e-3}; the length of
     the schedules is vectors / batch_rows steps. config["non_finite"] is "stop" (a row with NaN or infinity raises an
     error) or "replace" (another row of the batch replaces it).
     spec: fields of the architecture by path, such as {"aux.coefficient": 0.1, "decoder_norm": "Free"}.
-    backend: auto, cuda, cpu or emulator. input_type: float32, float16 or bfloat16, the element type of the rows."""
+    backend: auto, cuda, cpu or emulator.
+    input_type: float32, float16 or bfloat16, the element type of the rows.
+
+    A trainer has the attributes input_width, latents and input_type with the values above, and these:
+
+    row_width: width of the rows of a step: d, plus d_out for a transcoder's target.
+    output_width: d_out.
+    batch_rows: rows of every step.
+    total_steps: length of the schedules, in steps.
+    description: the backend and its device, as text."""
 
     _free = "trainer_free"
 
@@ -388,7 +411,10 @@ class Trainer(_Owner):
         _call("trainer_restore", self.handle, _path(folder))
 
     def sae(self, average=False, batch_rows=256):
-        """Makes a copy of the current SAE. average: take the moving average of the weights."""
+        """Makes a copy of the current SAE.
+
+        average: whether to take the moving average of the weights.
+        batch_rows: rows computed together."""
         handle = _handle()
         _call("trainer_sae", self.handle, int(average), batch_rows, ctypes.byref(handle))
         return Sae(handle.value)

@@ -107,6 +107,7 @@ public sealed class SaeTrainer : IDisposable
     }
 
     /// <inheritdoc cref="Step(ReadOnlySpan{byte})"/>
+    /// <exception cref="SaeException">The trainer's element type is not float32.</exception>
     public void Step(ReadOnlySpan<float> rows) => Step(MemoryMarshal.AsBytes(RequireType(rows)));
 
     /// <summary>Starts one step on a batch in device memory. The rows are read after the work already queued on
@@ -197,6 +198,7 @@ public sealed class SaeTrainer : IDisposable
 
     /// <summary>Saves all state atomically as a checkpoint in folder/checkpoint. The newest Config.KeepCheckpoints
     /// checkpoints are kept.</summary>
+    /// <param name="folder">The folder, which is created if it does not exist.</param>
     /// <exception cref="SaeException">Training has not started, another process writes to the folder, or it cannot be
     /// written.</exception>
     public void Save(string folder)
@@ -210,6 +212,7 @@ public sealed class SaeTrainer : IDisposable
 
     /// <summary>Restores the newest checkpoint of <see cref="Save"/> into a new trainer. If the same batches follow,
     /// the result is bitwise that of the trainer that saved it.</summary>
+    /// <param name="folder">The folder of the checkpoint.</param>
     /// <exception cref="SaeException">There is no checkpoint, it is damaged, or it belongs to another spec, config,
     /// input type or backend; or this trainer has started.</exception>
     public void Restore(string folder)

@@ -20,6 +20,8 @@ public sealed class MemoryPlan
     }
 
     /// <summary>Returns a copy of this plan with one more part; the part is omitted if it has no bytes.</summary>
+    /// <param name="name">Name of the part in messages.</param>
+    /// <param name="bytes">Its size.</param>
     public MemoryPlan With(string name, long bytes)
     {
         var plan = new MemoryPlan();
@@ -45,6 +47,7 @@ public sealed class MemoryPlan
     }
 
     /// <summary>Formats a number of bytes in binary units, such as 1.25 GiB.</summary>
+    /// <param name="bytes">The number.</param>
     public static string Format(long bytes) => bytes switch
     {
         >= 1L << 30 => $"{bytes / (double)(1L << 30):0.00} GiB",
