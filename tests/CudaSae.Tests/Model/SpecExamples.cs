@@ -3,9 +3,10 @@ namespace CudaSae.Tests;
 /// <summary>Specs that together have every part, and the ends of the ranges of their fields.</summary>
 public static class SpecExamples
 {
-    static readonly SaeSpec Basis = new()
+    /// <summary>A spec of required fields only.</summary>
+    internal static readonly SaeSpec Basis = new()
     {
-        InputWidth = 8, Latents = 32, Selection = new Selection.TopK(1), PreEncoderBias = false,
+        InputWidth = 8, Latents = 32, Selection = new Selection.TopK(1),
     };
 
     internal static readonly SaeSpec[] All =
@@ -13,7 +14,7 @@ public static class SpecExamples
         Basis with
         {
             Selection = new Selection.TopK(1, InitialK: 8), Aux = new(4, 0.25f, 100), Transcoder = new(6),
-            DeadAfterTokens = 100, DecoderNorm = DecoderNorm.Free,
+            PreEncoderBias = false, DeadAfterTokens = 100, DecoderNorm = DecoderNorm.Free,
         },
         Basis with { Ghost = new(100), Nested = new Nesting.Budgets([2, 4], [1, 0.5f]) },
         Basis with { Selection = new Selection.BatchTopK(4), Nested = new Nesting.Prefixes([4, 8]) },

@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
+using CudaSae.Bench.Reference;
 using CudaSae.Cli;
 
 namespace CudaSae.Tests;
@@ -87,6 +88,38 @@ public class SpecSettingsTests
     public void OptionsAreThoseOfTheTable() =>
         Assert.Equal(Rows.Where(row => row.Setting.HasOption).Select(row => row.Setting.Flag).Distinct().Order(),
             new SpecOptions().All.Select(option => option.Name).Order());
+
+    /// <summary>The page lists the rows of the table. A required field may not be missing in train.json. Another field
+    /// has the stated default where it is not set.</summary>
+    [Fact]
+    public void ThePageStatesDefaults()
+    {
+        string[][] lines = [.. ReferencePages.All().Single(page => page.Name == "settings.md").Text
+            .Split("## Spec\n")[1].Split("## Command\n")[0].Split('\n')
+            .Where(line => line.StartsWith("| `", StringComparison.Ordinal)).Select(line => line.Split(" | "))];
+        Assert.Equal(Rows.Select(row => $"| `{row.Part.PathOf(row.Setting)}`"), lines.Select(cells => cells[0]));
+        Assert.All(Rows.Zip(lines, (row, cells) => (row.Part, row.Setting, row.Example, Default: cells[4])), row =>
+        {
+            if (row.Default == "required")
+                Assert.Throws<SaeException>(() => Without(row.Setting, row.Part, row.Example));
+            else
+                Assert.Equal(row.Default.Trim('`'),
+                    Read(row.Setting, Unset(row.Part, row.Setting, row.Example)).Trim('"').Replace("E-", "e-"));
+        });
+    }
+
+    /// <summary>A record in which a field is not set. JSON may lack the parameters of constructors only.</summary>
+    static object Unset(SpecPart part, Setting setting, SaeSpec example) =>
+        part.Record == typeof(SaeSpec) ? SpecExamples.Basis
+        : part.Record == typeof(SparsityPenalty) ? new SparsityPenalty.L1 { Coefficient = 1 }
+        : RecordOf(part, Without(setting, part, example))!;
+
+    static SaeSpec Without(Setting setting, SpecPart part, SaeSpec spec)
+    {
+        var record = SaeRecords.Write(spec);
+        (part.Path.Length == 0 ? record : record[part.Path]!).AsObject().Remove(setting.Field);
+        return SaeRecords.ReadSpec(record);
+    }
 
     /// <summary>A spec's record, the records in it, and their kinds.</summary>
     static IEnumerable<Type> RecordsOf(Type record) =>
