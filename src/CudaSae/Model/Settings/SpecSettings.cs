@@ -14,7 +14,7 @@ static partial class SpecSettings
 
     public static readonly SpecSetting<SaeSpec, int> Latents =
         new(nameof(SaeSpec.Latents), s => s.Latents, "n: width of the dictionary")
-            { Values = Between(1, 1 << 26), Unit = "latents" };
+        { Values = Between(1, 1 << 26), Unit = "latents" };
 
     public static readonly SpecSetting<SaeSpec, long> DeadAfterTokens =
         new(nameof(SaeSpec.DeadAfterTokens), s => s.DeadAfterTokens, DeadHelp)
@@ -29,15 +29,15 @@ static partial class SpecSettings
 
     public static readonly SpecSetting<SparsityPenalty, float> Coefficient =
         new(nameof(SparsityPenalty.Coefficient), p => p.Coefficient, "λ of the sparsity penalty at its peak")
-            { Values = Weight() };
+        { Values = Weight() };
 
     public static readonly SpecSetting<AuxLoss, int> AuxK =
         new(nameof(AuxLoss.K), a => a.K, "dead latents a row in the auxiliary loss")
-            { Option = "aux-k", Values = Between(1, SaeSpec.MaxActive), Unit = "latents" };
+        { Option = "aux-k", Values = Between(1, SaeSpec.MaxActive), Unit = "latents" };
 
     public static readonly SpecSetting<AuxLoss, float> AuxCoefficient =
         new(nameof(AuxLoss.Coefficient), a => a.Coefficient, "weight of the auxiliary loss")
-            { Option = "aux-coefficient", Values = Weight() };
+        { Option = "aux-coefficient", Values = Weight() };
 
     public static readonly SpecSetting<AuxLoss, bool> AuxRelu =
         new(nameof(AuxLoss.Relu), a => a.Relu, "ReLU on the dead latents' pre-activations") { Option = "aux-relu" };
@@ -47,10 +47,10 @@ static partial class SpecSettings
 
     static SpecPart<SaeSpec> Spec() => new("", "Spec", s => s,
         new SpecSetting<SaeSpec, int>(nameof(SaeSpec.InputWidth), s => s.InputWidth)
-            { Values = Between(1, MaxWidth), Unit = "numbers" },
+        { Values = Between(1, MaxWidth), Unit = "numbers" },
         Latents,
         new SpecSetting<SaeSpec, Selection>(nameof(SaeSpec.Selection), s => s.Selection)
-            { Values = ByRules<Selection>("an object") },
+        { Values = ByRules<Selection>("an object") },
         new SpecSetting<SaeSpec, Transcoding?>(nameof(SaeSpec.Transcoder), s => s.Transcoder),
         new SpecSetting<SaeSpec, int[]?>(nameof(SaeSpec.Sites), s => s.Sites)
         {
