@@ -30,14 +30,17 @@ static partial class CPage
             """;
     }
 
-    /// <summary>The paragraphs after the first, which says what the header is. A subject of one word is bold.</summary>
+    /// <summary>The paragraphs after the first, which describes the header. A subject of one word is bold.</summary>
     static string Introduction(CHeader header) => Markdown.Prose(Subject().Replace(
         string.Join('\n', header.Introduction.SkipWhile(line => line.Length > 0)), "**$0**").Split('\n'), "c");
 
     static string Overview(IGrouping<string, CDeclaration> section) =>
-        $"{Title(section.Key)}:\n\n" + ReferencePages.Table(["Function", "Purpose"], section.Select(function =>
-            (string[])[Markdown.Link(function.Name), Markdown.FirstSentence(
-                Markdown.WithCode(string.Join(' ', function.Comment.TakeWhile(line => line.Length > 0))))]));
+        $"[{Title(section.Key)}](#{Markdown.Anchor(section.Key)}):\n\n"
+            + ReferencePages.Table(["Function", "Purpose"], section.Select(function => (string[])
+            [
+                Markdown.Link(function.Name), Markdown.FirstSentence(Markdown.WithCode(
+                    string.Join(' ', function.Comment.TakeWhile(line => line.Length > 0)))),
+            ]));
 
     static string Functions(IGrouping<string, CDeclaration> section) =>
         $"## {Title(section.Key)}\n\n{string.Concat(section.Select(function => $"{Heading(function)}\n"))}";

@@ -32,11 +32,9 @@ static class CSharpPage
 
             ## Overview
 
-            {string.Concat(sections.Select(section => Overview(docs, section.Title, section.Types)))}{string.Concat(
-                sections.Select(section => $"## {section.Title}\n\n"
-                    + string.Concat(section.Types.Select(type => $"{CSharpType.Text(docs, type)}\n")))).TrimEnd('\n')}
-
-            """;
+            {string.Concat(sections.Select(section => Overview(docs, section.Title, section.Types)))}
+            """ + string.Join('\n', sections.Select(section => $"## {section.Title}\n\n"
+                + string.Join('\n', section.Types.Select(type => CSharpType.Text(docs, type)))));
     }
 
     /// <summary>The types of each section, in the order of the page. A type in another type follows that.</summary>

@@ -63,7 +63,7 @@ static class CSharpSignatures
         var (lines, line) = ("", "");
         foreach (var part in declaration.Split(", ").Select((part, i) => i == 0 ? part : $", {part}"))
         {
-            if (line.Length > 0 && line.Length + part.Length > Markdown.Width - 1)
+            if (line.Length > 0 && line.Length + part.Length >= Markdown.CodeWidth)
             {
                 lines += $"{line},\n";
                 line = $"    {part[2..]}";

@@ -6,19 +6,23 @@ namespace CudaSae.Bench.Reference;
 /// <summary>Text of Markdown, in lines of at most 120 columns.</summary>
 static partial class Markdown
 {
-    public const int Width = 120;
+    const int Width = 120;
+
+    /// <summary>Columns of a generated declaration. GitHub shows them without a scroll bar.</summary>
+    public const int CodeWidth = 110;
 
     /// <summary>A paragraph or a list item. Code spans are not divided, and a line does not begin with a word that
     /// Markdown reads as a mark.</summary>
     /// <param name="text">The words.</param>
     /// <param name="mark">Text before the first word, such as "- ".</param>
+    /// <param name="width">The largest length of a line.</param>
     /// <returns>Lines that each end with a line end; later lines are indented by the length of the mark.</returns>
-    public static string Wrap(string text, string mark = "")
+    public static string Wrap(string text, string mark = "", int width = Width)
     {
         var (lines, line) = (new StringBuilder(), new StringBuilder(mark));
         foreach (Match word in Words().Matches(text))
         {
-            if (line.Length > mark.Length && line.Length + 1 + word.Length > Width)
+            if (line.Length > mark.Length && line.Length + 1 + word.Length > width)
             {
                 lines.Append(line).Append('\n');
                 line.Clear().Append(' ', mark.Length);
@@ -93,7 +97,7 @@ static partial class Markdown
     public static string WithLinks(string text) => Page().Replace(text, match =>
     {
         var (folder, name) = (match.Groups["folder"].Value, match.Groups["name"].Value);
-        return folder == "reference" ? $"[{name}]({name}.md)" : $"[{name}](../{folder}/{name}.md)";
+        return $"[{match.Value}]({(folder == "reference" ? "" : $"../{folder}/")}{name}.md)";
     });
 
     static bool IsCode(string line) => line.StartsWith("    ", StringComparison.Ordinal);
@@ -113,7 +117,7 @@ static partial class Markdown
     private static partial Regex Page();
 
     // Code, pages, JSON, settings, texts, sizes, pointers, and names with a point or an underscore.
-    [GeneratedRegex("""`[^`]*`|(?<page>docs/[\w/-]+\.md)|\{"[^{}]*\}|\w+\["\w+"\]|"\w+"|sizeof\(\w+\)|\*\w+|\bNULL\b|"""
-        + @"[A-Za-z]\w*\.\w+(?:\(\))?|\w+_\w+(?:\.\w+)*(?:\(\))?\*?")]
+    [GeneratedRegex("""`[^`]*`|(?<page>docs/[\w/-]+\.md)|\{"[^{}]*\}|\w+\["\w+"\]|"\w+"|"""
+        + @"sizeof\(\w+\)|(?<!\*)\*\w+|\bNULL\b|[A-Za-z]\w*\.\w+(?:\(\))?|\w+_\w+(?:\.\w+)*(?:\(\))?\*?")]
     private static partial Regex Code();
 }

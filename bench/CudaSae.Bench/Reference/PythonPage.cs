@@ -80,7 +80,8 @@ static partial class PythonPage
             + Markdown.Prose(Documented(one.Doc, name), "python", [.. NamesOf(one.Parameters)]);
     }
 
-    static string Signature(string name, string parameters) => Markdown.Wrap($"{parameters})", $"{name}(");
+    static string Signature(string name, string parameters) =>
+        Markdown.Wrap($"{parameters})", $"{name}(", Markdown.CodeWidth);
 
     static IEnumerable<string> NamesOf(string parameters) =>
         Parameter().Matches(parameters).Select(match => match.Groups[1].Value);

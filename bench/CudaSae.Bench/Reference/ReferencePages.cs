@@ -9,7 +9,7 @@ static class ReferencePages
     /// <summary>Pages by file name.</summary>
     public static IEnumerable<(string Name, string Text)> All()
     {
-        var docs = new XmlDocs();
+        var docs = XmlDocs.OfEngine();
         return
         [
             ("c.md", CPage.Text(CHeader.Parse(Source("cudasae.h")))), ("csharp.md", CSharpPage.Text(docs)),

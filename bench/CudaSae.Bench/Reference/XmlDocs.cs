@@ -3,12 +3,14 @@ using System.Xml.Linq;
 
 namespace CudaSae.Bench.Reference;
 
-/// <summary>The XML documentation of the engine's assembly.</summary>
-sealed class XmlDocs
+/// <summary>The XML documentation of an assembly.</summary>
+sealed class XmlDocs(XDocument document)
 {
-    readonly Dictionary<string, XElement> members = XDocument
-        .Load(Path.Combine(AppContext.BaseDirectory, "CudaSae.xml")).Descendants("member")
+    readonly Dictionary<string, XElement> members = document.Descendants("member")
         .ToDictionary(member => (string)member.Attribute("name")!);
+
+    /// <summary>The documentation of the engine.</summary>
+    public static XmlDocs OfEngine() => new(XDocument.Load(Path.Combine(AppContext.BaseDirectory, "CudaSae.xml")));
 
     /// <summary>The documentation of a type or a member. Inherited documentation precedes that of the member. A
     /// constructor that the compiler makes has that of its type.</summary>

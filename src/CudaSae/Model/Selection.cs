@@ -4,7 +4,6 @@ using CudaSae.Text;
 namespace CudaSae.Model;
 
 // A new kind needs one case here, one in the kernels' select files, one CPU method and one reference method.
-
 /// <summary>The rule that selects the code from a row of pre-activations z.</summary>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "kind")]
 [JsonDerivedType(typeof(Relu), "relu")]

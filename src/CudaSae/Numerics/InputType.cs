@@ -3,7 +3,8 @@ using CudaSae.Text;
 
 namespace CudaSae.Numerics;
 
-/// <summary>Element type of an activation file. kernels/prepare.cu uses the same values.</summary>
+// kernels/prepare.cu uses the same values.
+/// <summary>Element type of rows of activations.</summary>
 [JsonConverter(typeof(NamedEnum<InputType>))]
 public enum InputType
 {
