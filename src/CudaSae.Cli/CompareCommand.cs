@@ -38,8 +38,8 @@ static class CompareCommand
             Description = "names, separated by commas or blanks; none for all that need no second file",
             AllowMultipleArgumentsPerToken = true,
         };
-        var latents = Options.New("--latents", "n", 4096, 1, 1 << 26);
-        var active = Options.New("--l0", "target L0 of all presets", 32, 1, SaeSpec.MaxActive);
+        var latents = SpecOptions.Latents();
+        var active = Options.New("--l0", "target L0 of all presets", SpecDefaults.K, SpecSettings.K.Values);
         var vectors = Options.New("--vectors", "rows that each run trains on", new TrainConfig().Vectors, 1L,
             long.MaxValue);
         var tries = Options.New("--tries", "most runs of a search for λ", 5, 1, 1000);

@@ -27,7 +27,7 @@ sealed class ConfigOptions : ISettingVisitor<ConfigOptions.Made>
         return config;
     }
 
-    public Made Visit<T>(Setting<T> setting) => new Made<T>(setting, setting.Property switch
+    public Made Visit<T>(ConfigSetting<T> setting) => new Made<T>(setting, setting.Property switch
     {
         nameof(TrainConfig.DevicePool) => (Option<T>)(Option)DevicePool(setting),
         nameof(TrainConfig.NonFinite) => (Option<T>)(Option)Cli.Options.Without(setting.Flag, HelpOf(setting),
@@ -37,7 +37,7 @@ sealed class ConfigOptions : ISettingVisitor<ConfigOptions.Made>
 
     static string HelpOf(Setting setting) => SettingSpelling.ForCommandLine(setting.Help);
 
-    static Option<long> DevicePool(Setting setting) => new(setting.Flag)
+    static Option<long> DevicePool(ConfigSetting setting) => new(setting.Flag)
     {
         Description = HelpOf(setting),
         HelpName = "auto|off|bytes",
@@ -62,16 +62,16 @@ sealed class ConfigOptions : ISettingVisitor<ConfigOptions.Made>
     }
 
     /// <summary>A setting and its option.</summary>
-    public abstract class Made(Setting setting, Option option)
+    public abstract class Made(ConfigSetting setting, Option option)
     {
-        public Setting Setting => setting;
+        public ConfigSetting Setting => setting;
 
         public Option Option => option;
 
         public abstract TrainConfig Apply(ParseResult parsed, TrainConfig config);
     }
 
-    sealed class Made<T>(Setting<T> setting, Option<T> option) : Made(setting, option)
+    sealed class Made<T>(ConfigSetting<T> setting, Option<T> option) : Made(setting, option)
     {
         public override TrainConfig Apply(ParseResult parsed, TrainConfig config) =>
             setting.With(config, parsed.GetValue(option)!);

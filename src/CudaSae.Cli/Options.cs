@@ -51,6 +51,10 @@ static class Options
             CustomParser = result => Value(result, typeof(T), least, most) is T value ? value : null,
         };
 
+    /// <summary>Creates an option for a number in the range of a setting that may be left out.</summary>
+    public static Option<T?> Optional<T>(string name, string description, SettingRange<T> range)
+        where T : struct, IComparable<T> => Optional(name, description, range.Least, range.Most);
+
     /// <summary>Creates a flag. It is true if it stands alone; otherwise the next word gives its value.</summary>
     public static Option<bool> Flag(string name, string description) =>
         new(name)

@@ -36,8 +36,8 @@ static class PresetsCommand
         StyledText.Line($"[bold]{preset.Name}[/]: {preset.Paper}");
         StyledText.Line($"{preset.Formula}");
         if (preset.Published.Length > 0) StyledText.Line($"published: {preset.Published}");
-        Console.WriteLine("for d 512, n 4096, k 32 and the default length:");
-        var (spec, config) = preset.Make(512, 4096, 32);
+        Console.WriteLine($"for d 512, n {SpecDefaults.Latents}, k {SpecDefaults.K} and the default length:");
+        var (spec, config) = preset.Make(512, SpecDefaults.Latents, SpecDefaults.K);
         Console.WriteLine($"spec {SaeRecords.Write(spec).ToJsonString()}");
         Console.WriteLine($"config {SaeRecords.Write(config).ToJsonString()}");
     }

@@ -11,31 +11,14 @@ namespace CudaSae.Cli;
 sealed class Settings
 {
     readonly Option<string> preset =
-        Options.New("--preset", "published recipe to start from (cudasae presets)", "topk");
+        Options.New("--preset", "published recipe to start from (cudasae presets)", SpecDefaults.Preset);
     readonly Option<string[]> set = new("--set")
     {
         Description =
             "any field of the two records, as spec.FIELD=JSON or config.FIELD=JSON, in snake_case; repeatable",
         AllowMultipleArgumentsPerToken = false
     };
-    readonly Option<int> latents = Options.New("--latents", "n: width of the dictionary", 4096, 1, 1 << 26);
-    readonly Option<int> k =
-        Options.New("--k", "active latents a row", 32, 1, SaeSpec.MaxActive);
-    readonly Option<float> coefficient =
-        Options.New("--coefficient", "λ of the sparsity penalty at its peak; the value of the preset if not given", 0f,
-            0f, 1e6f);
-    readonly Option<int> auxK =
-        Options.New("--aux-k", "dead latents a row in the auxiliary loss; 0 for no auxiliary loss", 256, 0,
-        SaeSpec.MaxActive);
-    readonly Option<float> auxCoefficient =
-        Options.New("--aux-coefficient", "weight of the auxiliary loss", 0.25f, 0f, 1e6f);
-    readonly Option<long> deadAfter =
-        Options.New("--dead-after",
-        "rows without firing after which a latent is dead; 0 for 1/60 of --vectors, at "
-        + "most 10 million, or for the window of a recipe that resamples", 0L, 0L, long.MaxValue);
-    readonly Option<bool> auxRelu = Options.New("--aux-relu", "ReLU on the dead latents' pre-activations", true);
-    readonly Option<DecoderNorm> decoderNorm =
-        Options.New("--decoder-norm", "constraint on the norm of decoder rows", DecoderNorm.Unit);
+    readonly SpecOptions spec = new();
     readonly ConfigOptions config = new();
 
     public Option<BackendKind> Backend { get; } = NewBackend("where to compute; auto takes a GPU if there is one");
@@ -43,11 +26,7 @@ sealed class Settings
     /// <param name="without">Names of options that the command defines itself.</param>
     public void AddTo(Command command, params ReadOnlySpan<string> without)
     {
-        Option[] all =
-        [
-            preset, set, latents, k, coefficient, auxK, auxCoefficient, deadAfter, auxRelu, decoderNorm,
-            .. config.Options, Backend,
-        ];
+        Option[] all = [preset, set, .. spec.All, .. config.Options, Backend];
         foreach (var option in all)
             if (!without.Contains(option.Name)) command.Options.Add(option);
     }
@@ -58,39 +37,15 @@ sealed class Settings
     /// sites.</param>
     public (SaeSpec Spec, TrainConfig Config) Records(ParseResult parsed, params int[] widths)
     {
-        var (n, dead) = (parsed.GetValue(latents), DeadAfterRows(parsed));
-        var (spec, config) =
-            Preset(parsed).Make(widths[0], n, parsed.GetValue(k), Basis(parsed), made => Over(parsed, made), dead);
-        spec = ForData(spec, widths);
-        if (Given(parsed, decoderNorm)) spec = spec with { DecoderNorm = parsed.GetValue(decoderNorm) };
-        if (Given(parsed, coefficient))
-            spec = spec with
-            {
-                Penalty = (spec.Penalty
-                    ?? throw new SaeException("--coefficient: this preset has no penalty; choose one with "
-                        + "--preset")) with
-                { Coefficient = parsed.GetValue(coefficient) }
-            };
-        if (Given(parsed, auxK) || Given(parsed, auxCoefficient) || Given(parsed, auxRelu))
-        {
-            var aux = Given(parsed, auxK) ? parsed.GetValue(auxK) : Math.Min(parsed.GetValue(auxK), n);
-            spec = spec with
-            {
-                Aux = aux == 0 ? null : new(aux, parsed.GetValue(auxCoefficient),
-                    dead > 0 ? dead : DeadAfter.Rows(config), parsed.GetValue(auxRelu)),
-            };
-        }
-        return (FieldEdits.Apply(spec, Edits(parsed, "spec")).Validate(), config);
+        var (made, config) = Preset(parsed).Make(widths[0], spec.LatentsOf(parsed), spec.KOf(parsed), Basis(parsed),
+            run => Over(parsed, run), spec.DeadAfterOf(parsed));
+        made = spec.Over(parsed, ForData(made, widths), config);
+        return (FieldEdits.Apply(made, Edits(parsed, "spec")).Validate(), config);
     }
 
     /// <summary>Returns the same spec with latents that are dead after --dead-after rows.</summary>
-    public SaeSpec WithDeadAfter(ParseResult parsed, SaeSpec spec, TrainConfig config) =>
-        DeadAfter.Set(spec, config, DeadAfterRows(parsed));
-
-    /// <summary>The rows after which a latent is dead; 0 for the default rule.</summary>
-    long DeadAfterRows(ParseResult parsed) => parsed.GetValue(deadAfter) is >= 0 and var rows ? rows
-        : throw new SaeException($"--dead-after {parsed.GetValue(deadAfter)} is out of range: it must be 1 or more, or "
-            + "0 for 1/60 of --vectors");
+    public SaeSpec WithDeadAfter(ParseResult parsed, SaeSpec finished, TrainConfig run) =>
+        DeadAfter.Set(finished, run, spec.DeadAfterOf(parsed));
 
     /// <summary>Two files make a transcoder or a crosscoder, depending on the preset; more files make a
     /// crosscoder.</summary>

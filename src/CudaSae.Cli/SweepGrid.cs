@@ -11,10 +11,12 @@ namespace CudaSae.Cli;
 sealed class SweepGrid
 {
     readonly Option<string[]> presets =
-        List("--presets", "recipes, such as topk,jumprelu; cudasae presets lists them", "topk");
-    readonly Option<string[]> latents = List("--latents", "widths n", "4096");
-    readonly Option<string[]> k = List("--k", "active latents a row, for presets that set them", "8,16,32,64");
-    readonly Option<string[]> coefficient = List("--coefficient",
+        List("--presets", "recipes, such as topk,jumprelu; cudasae presets lists them", SpecDefaults.Preset);
+    readonly Option<string[]> latents = List(SpecSettings.Latents.Flag, "widths n",
+        SpecDefaults.Latents.ToString(CultureInfo.InvariantCulture));
+    readonly Option<string[]> k = List(SpecSettings.K.Flag,
+        $"{SpecSettings.K.Help}, for presets that set them", "8,16,32,64");
+    readonly Option<string[]> coefficient = List(SpecSettings.Coefficient.Flag,
         "λ, for presets with a penalty: numbers, or multiples of the preset's own after an x",
         "x0.5,x1,x2,x4");
     readonly Option<string[]> seed = List("--seed", "seeds; members of different seeds share no batches", "1");

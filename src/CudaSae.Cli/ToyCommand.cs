@@ -2,6 +2,7 @@ using System.CommandLine;
 using CudaSae.Files;
 using CudaSae.Lab.Insight.Images;
 using CudaSae.Lab.Synthetic;
+using CudaSae.Model;
 using CudaSae.Numerics;
 using Spectre.Console;
 
@@ -25,8 +26,9 @@ static class ToyCommand
         var importance = Options.New("--importance", "weight of feature i in the loss: this to the power i",
             Default.Importance, 0, 1);
         var steps = Options.New("--steps", "steps of the toy model", Default.Steps, 1, int.MaxValue);
-        var latents = Options.Optional("--latents", "n of the SAEs [default: twice --features]", 1, 1 << 26);
-        var preset = Options.New("--preset", "recipe of the SAEs, as in train", "topk");
+        var latents = Options.Optional(SpecSettings.Latents.Flag, "n of the SAEs [default: twice --features]",
+            SpecSettings.Latents.Values!);
+        var preset = Options.New("--preset", "recipe of the SAEs, as in train", SpecDefaults.Preset);
         var sweep = new Option<string?>("--sweep")
         {
             Description = "sparsities of the other studies, separated by commas "

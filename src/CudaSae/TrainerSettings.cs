@@ -18,7 +18,7 @@ sealed record TrainerSettings
     // the default of the type rather than the initializer.
 
     /// <summary>Name of the preset; cudasae presets lists them.</summary>
-    public string Preset { get; set; } = "topk";
+    public string Preset { get; set; } = SpecDefaults.Preset;
 
     /// <summary>Input width d.</summary>
     public required int InputWidth { get; init; }
@@ -27,7 +27,7 @@ sealed record TrainerSettings
     public required int Latents { get; init; }
 
     /// <summary>Active latents per row, for methods that set them.</summary>
-    public int K { get; set; } = 32;
+    public int K { get; set; } = SpecDefaults.K;
 
     /// <summary>Edits of the spec, such as <c>{"selection.k": 64, "aux": null}</c> (<see
     /// cref="FieldEdits"/>).</summary>

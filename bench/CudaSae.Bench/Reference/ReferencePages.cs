@@ -15,7 +15,7 @@ static class ReferencePages
             ("c.md", CPage.Text(CHeader.Parse(Source("cudasae.h")))), ("csharp.md", CSharpPage.Text(docs)),
             ("metrics.md", MetricsPage.Text(docs)),
             ("python.md", PythonPage.Text(PythonModule.Parse(Source("cudasae.py")))),
-            ("settings.md", SettingsPage.Text()),
+            ("settings.md", SettingsPage.Text(docs)),
         ];
     }
 

@@ -12,7 +12,8 @@ public abstract record Nesting
 {
     /// <summary>Matryoshka (Bussmann et al. 2025, arXiv 2503.17547): reconstructions by the first Widths[m] latents.
     /// The last reconstruction, by all n, is added to them.</summary>
-    /// <param name="Widths">Ascending numbers of latents; with Random only the number of widths matters.</param>
+    /// <param name="Widths">Ascending numbers of latents; with <paramref name="Random"/> only the number of widths
+    /// matters.</param>
     /// <param name="Random">Whether widths are drawn in each step, log-uniform between 1/64 of the latents and
     /// all.</param>
     /// <param name="Mean">Whether the losses are averaged (dictionary_learning) or summed (SAELens).</param>
@@ -72,13 +73,14 @@ public abstract record SparsityPenalty
     /// <summary>Σ f ω.</summary>
     public sealed record L1 : SparsityPenalty;
 
-    /// <summary>Σ tanh(Scale · f ω) (Anthropic, February 2024 and January 2025): slope Scale at 0, at most 1.</summary>
+    /// <summary>Σ tanh(s · f ω) with s = <paramref name="Scale"/> (Anthropic, February 2024 and January 2025): slope s
+    /// at 0, at most 1.</summary>
     /// <param name="Scale">Factor within the tanh.</param>
     public sealed record Tanh(float Scale = 4) : SparsityPenalty;
 
-    /// <summary>Σ (f ω)^p, p falling linearly from 1 to <see cref="Power"/> between two shares of the steps (Karvonen
-    /// et al. 2024, arXiv 2408.00113: p-annealing). At each change of p, λ is rescaled so that the penalty of the last
-    /// ten batches stays the same.</summary>
+    /// <summary>Σ (f ω)^p, p falling linearly from 1 to <paramref name="Power"/> between two shares of the steps
+    /// (Karvonen et al. 2024, arXiv 2408.00113: p-annealing). At each change of p, λ is rescaled so that the penalty of
+    /// the last ten batches stays the same.</summary>
     /// <param name="Power">p at the end.</param>
     /// <param name="AnnealFrom">Share of the steps before the first change.</param>
     /// <param name="AnnealTo">Share of the steps by which p has reached <paramref name="Power"/>.</param>
@@ -89,7 +91,7 @@ public abstract record SparsityPenalty
     /// <summary>Σ 1[z > θ], for JumpReLU only. Its gradient reaches only θ, through the kernel.</summary>
     public sealed record L0 : SparsityPenalty;
 
-    /// <summary>(L0 / Target − 1)² with L0 the batch's mean, for JumpReLU only.</summary>
+    /// <summary>(L0 / <paramref name="Target"/> − 1)² with L0 the batch's mean, for JumpReLU only.</summary>
     /// <param name="Target">Mean number of active latents per row to reach.</param>
     public sealed record TargetL0(float Target) : SparsityPenalty;
 }
@@ -115,7 +117,7 @@ public sealed record PreActLoss(float Coefficient = 3e-6f, bool DeadOnly = false
 /// <summary>AuxK (arXiv 2406.04093 §A.2): the k dead latents with the largest pre-activations reconstruct the
 /// residual.</summary>
 /// <param name="K">Dead latents per row. While fewer are dead, all of them are used and the term is scaled by dead /
-/// K.</param>
+/// <paramref name="K"/>.</param>
 /// <param name="Coefficient">α, the weight of ‖e − ê‖² / Var(e) in the loss.</param>
 /// <param name="DeadAfterTokens">Rows without firing after which a latent is dead.</param>
 /// <param name="Relu">Whether the chosen pre-activations pass a ReLU, as in OpenAI's trainer, or not, as in

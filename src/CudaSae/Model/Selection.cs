@@ -23,14 +23,14 @@ public abstract record Selection
     /// <summary>Keeps z where z > θ_f (Rajamanoharan et al. 2024, arXiv 2407.14435). θ is learned by kernel density
     /// estimation.</summary>
     /// <param name="Kernel">The kernel K of the pseudo-derivatives.</param>
-    /// <param name="Bandwidth">ε, in units of z; with <see cref="AdaptiveBandwidth"/> a multiple of the latent's
+    /// <param name="Bandwidth">ε, in units of z; with <paramref name="AdaptiveBandwidth"/> a multiple of the latent's
     /// running spread of z.</param>
     /// <param name="InitialThreshold">θ at the start of training.</param>
     /// <param name="Form">The quantity that the optimizer updates.</param>
     /// <param name="InputGradient">Whether the step's pseudo-derivative also reaches z (SAELens:
     /// jumprelu_ste_to_input).</param>
-    /// <param name="AdaptiveBandwidth">Whether ε_f = Bandwidth · σ_f, where σ_f² is the running variance of the
-    /// latent's pre-activations.</param>
+    /// <param name="AdaptiveBandwidth">Whether ε_f = <paramref name="Bandwidth"/> · σ_f, where σ_f² is the running
+    /// variance of the latent's pre-activations.</param>
     /// <param name="Room">Capacity of a row of the sparse path, in entries; entries within reach of the kernel count
     /// too.</param>
     public sealed record JumpRelu(SmoothingKernel Kernel = SmoothingKernel.Rectangle, float Bandwidth = 0.001f,
@@ -51,8 +51,8 @@ public abstract record Selection
     /// <summary>Keeps the k largest pre-activations of each row, then applies ReLU. Among equal values the lower index
     /// wins (Gao et al. 2024, arXiv 2406.04093).</summary>
     /// <param name="K">k at the end of training.</param>
-    /// <param name="InitialK">k at the start, which falls linearly to K over the first <see cref="AnnealFraction"/> of
-    /// the steps; 0 for a constant K.</param>
+    /// <param name="InitialK">k at the start, which falls linearly to <paramref name="K"/> over the first
+    /// <paramref name="AnnealFraction"/> of the steps; 0 for a constant k.</param>
     /// <param name="AnnealFraction">Share of the steps over which k falls.</param>
     public sealed record TopK(int K, int InitialK = 0, float AnnealFraction = 0.1f) : Selection;
 

@@ -1,9 +1,9 @@
 using System.Diagnostics.CodeAnalysis;
-using CudaSae.Text;
 
 namespace CudaSae.Model;
 
-/// <summary>Refuses specs that cannot be trained: first ranges of single fields, then combinations.</summary>
+/// <summary>Refuses specs that cannot be trained. The table of settings has the ranges of single fields, and this class
+/// has the rules between fields.</summary>
 static class SpecRules
 {
     public const int MaxPrefixes = 16, MaxBudgets = 64, MaxSites = 8;
@@ -15,15 +15,10 @@ static class SpecRules
     public static void Check(SaeSpec spec, bool trains = true)
     {
         Possible(spec.Selection is not null, "Selection is missing");
-        Range(spec.InputWidth is >= 1 and <= 16384, nameof(spec.InputWidth), spec.InputWidth, "1 to 16384");
-        Range(spec.OutputWidth is >= 1 and <= 16384, "Transcoder.OutputWidth", spec.OutputWidth, "1 to 16384");
-        Range(spec.Latents is >= 1 and <= 1 << 26, nameof(spec.Latents), spec.Latents, "1 to 67108864");
-        Range(spec.DeadAfterTokens >= 0, nameof(spec.DeadAfterTokens), spec.DeadAfterTokens,
-            "1 or more, or 0 for the rule of the run");
+        foreach (var part in SpecSettings.Parts) part.Check(spec);
         CheckSelection(spec, trains);
         CheckNesting(spec);
-        CheckPenalty(spec);
-        CheckDead(spec);
+        CheckLosses(spec);
         CheckShape(spec);
     }
 
@@ -42,25 +37,19 @@ static class SpecRules
     {
         switch (spec.Selection)
         {
-            case Selection.TopK { InitialK: > 0 } top:
+            case Selection.TopK { InitialK: not 0 } top:
+                Range(top.K >= 1, "K", top.K, $"1 to Latents = {spec.Latents}");
                 Range(top.InitialK >= top.K && top.InitialK <= spec.Latents, "InitialK", top.InitialK,
-                    $"K = {top.K} to Latents = {spec.Latents}");
+                    $"0, or K = {top.K} to Latents = {spec.Latents}");
                 Range(top.AnnealFraction is > 0 and <= 1, "AnnealFraction", top.AnnealFraction, "above 0, at most 1");
-                break;
-            case Selection.BatchTopK batch:
-                Range(batch.ThresholdDecay is >= 0 and < 1, "ThresholdDecay", batch.ThresholdDecay,
-                    "0 or more, below 1");
                 break;
             case Selection.GroupMax groups:
                 Range(groups.K >= 1 && spec.Latents % groups.K == 0, "K", groups.K,
                     $"a divisor of Latents = {spec.Latents}");
                 break;
             case Selection.JumpRelu jump:
-                Range(jump.Bandwidth is > 0 and <= 1e6f, "Bandwidth", jump.Bandwidth, "above 0, at most 1e6");
                 Range(jump.InitialThreshold is > 0 and <= 1e6f || jump.Form == ThresholdForm.Direct
                     && jump.InitialThreshold == 0, "InitialThreshold", jump.InitialThreshold, "above 0, at most 1e6");
-                Named(jump.Kernel);
-                Named(jump.Form);
                 break;
         }
         var name = spec.IsThresholded ? "Room" : "K";
@@ -106,60 +95,23 @@ static class SpecRules
         }
     }
 
-    static void CheckPenalty(SaeSpec spec)
+    static void CheckLosses(SaeSpec spec)
     {
-        if (spec.Penalty is { } penalty)
-        {
-            Range(penalty.Coefficient is >= 0 and <= 1e6f, "Penalty.Coefficient", penalty.Coefficient, "0 to 1e6");
-            Range(penalty.WarmupFraction is >= 0 and <= 1, "Penalty.WarmupFraction", penalty.WarmupFraction, "0 to 1");
-            Named(penalty.Weight);
-            Possible(spec.Selection is not Selection.AbsTopK,
-                "AbsTopK's values have signs: a penalty on them is not defined here");
-            Possible(penalty is not (SparsityPenalty.L0 or SparsityPenalty.TargetL0)
-                || spec.Selection is Selection.JumpRelu,
-                "an L0 penalty moves thresholds only: use JumpReLU");
-            switch (penalty)
-            {
-                case SparsityPenalty.Tanh tanh:
-                    Range(tanh.Scale is > 0 and <= 1e6f, "Penalty.Scale", tanh.Scale,
-                    "above 0, at most 1e6"); break;
-                case SparsityPenalty.TargetL0 target:
-                    Range(target.Target is > 0 and <= 1e6f, "Penalty.Target",
-                    target.Target, "above 0, at most 1e6"); break;
-                case SparsityPenalty.Lp lp:
-                    Range(lp.Power is > 0 and <= 1, "Penalty.Power", lp.Power, "above 0, at most 1");
-                    Range(lp.AnnealFrom >= 0 && lp.AnnealTo >= lp.AnnealFrom && lp.AnnealTo <= 1, "Penalty.AnnealTo",
-                        lp.AnnealTo, $"AnnealFrom = {lp.AnnealFrom} to 1");
-                    Range(lp.Changes >= 1, "Penalty.Changes", lp.Changes, "1 or more");
-                    break;
-            }
-        }
-        if (spec.PreAct is not { } preAct) return;
-        Possible(spec.Selection is Selection.JumpRelu, "the pre-activation loss is about thresholds: use JumpReLU");
-        Range(preAct.Coefficient is >= 0 and <= 1e6f, "PreAct.Coefficient", preAct.Coefficient, "0 to 1e6");
-        Range(preAct.DeadAfterTokens >= 1, "PreAct.DeadAfterTokens", preAct.DeadAfterTokens, "1 or more");
-    }
-
-    static void CheckDead(SaeSpec spec)
-    {
+        Possible(spec.Penalty is null || spec.Selection is not Selection.AbsTopK,
+            "AbsTopK's values have signs: a penalty on them is not defined here");
+        Possible(spec.Penalty is not (SparsityPenalty.L0 or SparsityPenalty.TargetL0)
+            || spec.Selection is Selection.JumpRelu, "an L0 penalty moves thresholds only: use JumpReLU");
+        if (spec.Penalty is SparsityPenalty.Lp lp)
+            Range(lp.AnnealTo >= lp.AnnealFrom && lp.AnnealTo <= 1, "Penalty.AnnealTo", lp.AnnealTo,
+                $"AnnealFrom = {lp.AnnealFrom} to 1");
+        Possible(spec.PreAct is null || spec.Selection is Selection.JumpRelu,
+            "the pre-activation loss is about thresholds: use JumpReLU");
         Possible(spec.Aux is null || spec.Ghost is null,
             "AuxK and ghost gradients both train the dead latents: choose one");
-        if (spec.Aux is { } aux)
-        {
-            Range(aux.K is >= 1 and <= SaeSpec.MaxActive, "Aux.K", aux.K, $"1 to {SaeSpec.MaxActive}");
-            Range(aux.Coefficient is >= 0 and <= 1e6f, "Aux.Coefficient", aux.Coefficient, "0 to 1e6");
-            Range(aux.DeadAfterTokens >= 1, "Aux.DeadAfterTokens", aux.DeadAfterTokens, "1 or more");
-        }
-        if (spec.Ghost is not { } ghost) return;
-        Range(ghost.DeadAfterTokens >= 1, "Ghost.DeadAfterTokens", ghost.DeadAfterTokens, "1 or more");
-        Range(ghost.AllFirstSteps >= 0, "Ghost.AllFirstSteps", ghost.AllFirstSteps, "0 or more");
-        Range(ghost.Window >= 1, "Ghost.Window", ghost.Window, "1 or more");
     }
 
     static void CheckShape(SaeSpec spec)
     {
-        Named(spec.Tying);
-        Named(spec.DecoderNorm);
         Possible(spec.Transcoder is null || !spec.PreEncoderBias,
             "a transcoder's b_dec belongs to its target, not to its input: turn PreEncoderBias off");
         Possible(spec.Tying == Tying.Untied || spec.Transcoder is null,
@@ -174,14 +126,8 @@ static class SpecRules
 
     static void Range(bool good, string field, object value, string range)
     {
-        if (!good)
-            throw new SaeException(
-                FormattableString.Invariant($"{field} = {value} is out of range: it must be {range}"));
+        if (!good) throw SettingRange.OutOfRange(field, value, range);
     }
-
-    /// <summary>Refuses a value that its enum does not define; casts can produce such values.</summary>
-    static void Named<T>(T value) where T : struct, Enum =>
-        Range(Enum.IsDefined(value), typeof(T).Name, value, EnumNames.Forms(typeof(T)));
 
     static void Possible([DoesNotReturnIf(false)] bool good, string reason)
     {

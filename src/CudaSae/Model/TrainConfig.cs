@@ -195,6 +195,6 @@ public sealed record TrainConfig
 
     static void Require(bool good, string field, object value, string range)
     {
-        if (!good) throw Setting.OutOfRange(field, value, range);
+        if (!good) throw SettingRange.OutOfRange(field, value, range);
     }
 }

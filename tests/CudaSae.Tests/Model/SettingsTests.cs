@@ -88,7 +88,7 @@ public partial class SettingsTests
     /// <summary>The standard config with another value of one setting.</summary>
     sealed class Change : ISettingVisitor<TrainConfig>
     {
-        public TrainConfig Visit<T>(Setting<T> setting)
+        public TrainConfig Visit<T>(ConfigSetting<T> setting)
         {
             var config = new TrainConfig();
             object other = setting.Get(config) switch
@@ -113,7 +113,7 @@ public partial class SettingsTests
     /// <summary>Whether a setting has a value out of range, which is refused with its name.</summary>
     sealed class OutOfRange : ISettingVisitor<bool>
     {
-        public bool Visit<T>(Setting<T> setting)
+        public bool Visit<T>(ConfigSetting<T> setting)
         {
             object? bad = setting.Get(new()) switch
             {

@@ -7,7 +7,7 @@ static class TargetPresets
     static SaeSpec Make(int d, int n, int k) => new()
     {
         InputWidth = d, Latents = n, Selection = new Selection.TopK(k),
-        Aux = new(Math.Min(256, n), 0.25f, DeadAfter.Unset), PreEncoderBias = false,
+        Aux = SpecDefaults.AuxFor(n), PreEncoderBias = false,
     };
 
     public static IReadOnlyList<Preset> All { get; } =

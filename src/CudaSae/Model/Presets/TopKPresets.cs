@@ -5,7 +5,7 @@ static class TopKPresets
 {
     static SaeSpec Make(int d, int n, Selection selection) => new()
     {
-        InputWidth = d, Latents = n, Selection = selection, Aux = new(Math.Min(256, n), 0.25f, DeadAfter.Unset),
+        InputWidth = d, Latents = n, Selection = selection, Aux = SpecDefaults.AuxFor(n),
     };
 
     static TrainConfig Same(TrainConfig c) => c;
