@@ -33,10 +33,10 @@ struct LatentScalars {
 
 // Gradients of one entry, or their sums over a latent's entries.
 struct EntryGradient {
-    float input;                    // by <w, x - b_dec>
-    float bias;                     // by b_enc
-    float norm;                     // by omega
+    float input;                    // derivative by <w, x - b_dec>
+    float bias;                     // derivative by b_enc
+    float norm;                     // derivative by omega
     float threshold;
-    float mag, scale;               // by b_mag, by r
+    float mag, scale;               // derivatives by b_mag and r
     float base;                     // the pre-activation loss's slope on all rows
 };

@@ -9,21 +9,21 @@ namespace CudaSae.Model;
 [StructLayout(LayoutKind.Sequential)]
 partial struct EntryGradient
 {
-    /// <summary>By &lt;w, x - b_dec&gt;.</summary>
+    /// <summary>Derivative by &lt;w, x - b_dec&gt;.</summary>
     public float Input;
 
-    /// <summary>By b_enc.</summary>
+    /// <summary>Derivative by b_enc.</summary>
     public float Bias;
 
-    /// <summary>By omega.</summary>
+    /// <summary>Derivative by omega.</summary>
     public float Norm;
 
     public float Threshold;
 
-    /// <summary>By b_mag.</summary>
+    /// <summary>Derivatives by b_mag and r.</summary>
     public float Mag;
 
-    /// <summary>By r.</summary>
+    /// <summary>Derivatives by b_mag and r.</summary>
     public float Scale;
 
     /// <summary>The pre-activation loss's slope on all rows.</summary>

@@ -55,6 +55,6 @@ public sealed record Resampling(int Every, int Times = 4, int DeadAfterSteps = 0
 
     static void Require(bool good, string field, object value, string range)
     {
-        if (!good) throw new SaeException($"Resampling.{field} = {value} is out of range: it must be {range}");
+        if (!good) throw SettingRange.OutOfRange($"Resampling.{field}", value, range);
     }
 }

@@ -77,7 +77,7 @@ public class StepTests
         }
     }
 
-    /// <summary>With beta1 = 0, skipping untouched rows changes no bit, as kernels.md claims.</summary>
+    /// <summary>With beta1 = 0, skipping untouched rows changes no bit.</summary>
     [Theory]
     [MemberData(nameof(TargetNames))]
     public void LazyAdamEqualsDenseAdamBitForBit(string target)

@@ -56,8 +56,8 @@ sealed unsafe partial class CpuBackend : IBackend
 
     public bool Dense { get; set; }
 
-    /// <summary>From two points at n 4096, d 512: the dense path takes 180 ms for any density, the sparse one 24 ms at
-    /// 1.4 % and 0.15 ms more for each active latent.</summary>
+    /// <summary>The value follows from two points at n 4096, d 512: the dense path takes 180 ms for any density, the
+    /// sparse one 24 ms at 1.4 % and 0.15 ms more for each active latent.</summary>
     public double DenseCrossover => 0.2;
 
     public void BeginStep(int slot, in StepScalars scalars)

@@ -180,7 +180,7 @@ sealed unsafe partial class KernelBackend : IBackend
 
     public bool Dense { get; set; }
 
-    /// <summary>The value that kernels.md predicts for an H100-class device; it is not yet measured on one.</summary>
+    /// <summary>A prediction of the cost model for an H100-class device. It has not been measured on one.</summary>
     public double DenseCrossover => 0.0073;
 
     /// <summary>Releases everything, even after a failed call or the loss of the device; it does not throw.</summary>

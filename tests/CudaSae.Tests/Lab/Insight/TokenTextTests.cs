@@ -64,7 +64,8 @@ public class TokenTextTests
             new[] { 0, 1, 4 }.Select(TokenTexts.Open(new(source, 1, 5), new() { ContextLength = 2 }).Sequence));
         Assert.Equal((0, 6), TokenTexts.Open(new(source, 0, 6), new()).Sequence(4));
         Assert.Equal(["⟨1⟩", "⟨5⟩"], Pieces(TokenTexts.Open(new(source, 0, 2), new())));
-        Assert.Equal(["b", "⟨5⟩"], Pieces(TokenTexts.Open(new(source, 0, 2), new() { Pieces = new PieceList(["a", "b"]) })));
+        Assert.Equal(["b", "⟨5⟩"],
+            Pieces(TokenTexts.Open(new(source, 0, 2), new() { Pieces = new PieceList(["a", "b"]) })));
     }
 
     [Fact]
