@@ -31,7 +31,7 @@ static class SettingsPage
         {Config()}
         ## Spec
 
-        A field of the spec is part of the SAE, so that `train --resume` refuses to change it.
+        A field of the spec is part of the SAE, so `train --resume` refuses to change it.
 
         `selection.k` is the field `k` of the record in `selection`. The field `kind` of `selection`, `nested` and
         `penalty` names one of the kinds below, and each kind has its own fields. A required field has no default, but
