@@ -1,12 +1,11 @@
 using System.Globalization;
 using System.Reflection;
 using System.Runtime.CompilerServices;
-using System.Text.RegularExpressions;
 
 namespace CudaSae.Bench.Reference;
 
 /// <summary>Types and constants as C# code writes them.</summary>
-static partial class CSharpNames
+static class CSharpNames
 {
     static readonly Dictionary<Type, string> Keywords = new()
     {
@@ -63,14 +62,16 @@ static partial class CSharpNames
     /// <summary>A constant. Whole numbers from 10,000 on have digits in groups of three.</summary>
     public static string Value(object? value, Type type)
     {
-        type = Nullable.GetUnderlyingType(type) ?? type;
+        if (value is null)
+            return !type.IsValueType || Nullable.GetUnderlyingType(type) is not null ? "null"
+                : Keywords.ContainsKey(type) ? "0" : "default";
         return value switch
         {
-            null => type.IsValueType && Keywords.ContainsKey(type) ? "0" : "null",
-            _ when type.IsEnum => EnumValue(Enum.ToObject(type, value)),
+            _ when (Nullable.GetUnderlyingType(type) ?? type) is { IsEnum: true } named =>
+                EnumValue(Enum.ToObject(named, value)),
             bool truth => truth ? "true" : "false",
             string text => $"\"{text}\"",
-            float number => Real(number) + (float.IsInteger(number) ? "" : "f"),
+            float number => Real(number) is var digits && digits.All(char.IsDigit) ? digits : $"{Real(number)}f",
             double number => Real(number),
             IFormattable number => Whole(number),
             _ => throw new SaeException($"a value of {value.GetType()} has no form in C#"),
@@ -81,7 +82,7 @@ static partial class CSharpNames
         .Select(name => $"{Name(value.GetType())}.{name}"));
 
     static string Real(IFormattable number) =>
-        Exponent().Replace(number.ToString("R", CultureInfo.InvariantCulture), "e$1");
+        Markdown.Exponents(number.ToString("R", CultureInfo.InvariantCulture));
 
     static string Whole(IFormattable number)
     {
@@ -89,7 +90,4 @@ static partial class CSharpNames
         return digits.TrimStart('-').Length < 5 ? digits
             : number.ToString("#,0", CultureInfo.InvariantCulture).Replace(',', '_');
     }
-
-    [GeneratedRegex(@"E\+?(-?)0*")]
-    private static partial Regex Exponent();
 }

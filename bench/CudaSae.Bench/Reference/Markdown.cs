@@ -36,6 +36,9 @@ static partial class Markdown
     /// <summary>A block of code.</summary>
     public static string Fence(string language, string code) => $"```{language}\n{code.TrimEnd('\n')}\n```\n";
 
+    /// <summary>A text in which exponents of numbers are written as in 3e-6.</summary>
+    public static string Exponents(string text) => Exponent().Replace(text, "e$1");
+
     /// <summary>A link to a heading of the same page.</summary>
     public static string Link(string heading) => $"[`{heading}`](#{Anchor(heading)})";
 
@@ -120,4 +123,7 @@ static partial class Markdown
     [GeneratedRegex("""`[^`]*`|(?<page>docs/[\w/-]+\.md)|\{"[^{}]*\}|\w+\["\w+"\]|"\w+"|"""
         + @"sizeof\(\w+\)|(?<!\*)\*\w+|\bNULL\b|[A-Za-z]\w*\.\w+(?:\(\))?|\w+_\w+(?:\.\w+)*(?:\(\))?\*?")]
     private static partial Regex Code();
+
+    [GeneratedRegex(@"(?<=[0-9])E\+?(-?)0*(?=[0-9])")]
+    private static partial Regex Exponent();
 }

@@ -15,7 +15,7 @@ static class MetricsPage
         # Metrics
 
         y is what the decoder predicts: the input x, or the target of a transcoder. x̂ is its reconstruction, and ȳ
-        is the mean of y.
+        is the mean of y. e = x̂ − y is the residual, and ê is the dead latents' reconstruction of −e.
 
         ## A step
 

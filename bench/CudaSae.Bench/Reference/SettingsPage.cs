@@ -67,7 +67,8 @@ static class SettingsPage
     public static string Range(Setting setting) =>
         setting.Range.StartsWith("one of ", StringComparison.Ordinal) ? setting.Range[7..] : setting.Range;
 
-    static string Default(JsonNode? value) => value?.ToJsonString().Trim('"').Replace("E-", "e-") ?? "null";
+    static string Default(JsonNode? value) =>
+        value is null ? "null" : Markdown.Exponents(value.ToJsonString().Trim('"'));
 
     static string Others()
     {

@@ -47,5 +47,5 @@ static class SpecSection
     }
 
     static string Value(object? value) =>
-        $"`{(value is Enum ? value.ToString()! : JsonSerializer.Serialize(value).Replace("E-", "e-"))}`";
+        $"`{(value is Enum ? value.ToString()! : Markdown.Exponents(JsonSerializer.Serialize(value)))}`";
 }

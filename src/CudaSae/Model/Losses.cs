@@ -118,7 +118,7 @@ public sealed record PreActLoss(float Coefficient = 3e-6f, bool DeadOnly = false
 /// residual.</summary>
 /// <param name="K">Dead latents per row. While fewer are dead, all of them are used and the term is scaled by dead /
 /// <paramref name="K"/>.</param>
-/// <param name="Coefficient">α, the weight of ‖e − ê‖² / Var(e) in the loss.</param>
+/// <param name="Coefficient">α, the weight of ‖ê + e‖² / Var(e) in the loss, with e = x̂ − y.</param>
 /// <param name="DeadAfterTokens">Rows without firing after which a latent is dead.</param>
 /// <param name="Relu">Whether the chosen pre-activations pass a ReLU, as in OpenAI's trainer, or not, as in
 /// SAELens.</param>

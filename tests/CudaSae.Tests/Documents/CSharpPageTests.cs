@@ -69,6 +69,19 @@ public partial class CSharpPageTests
         Assert.Equal(signature, CSharpSignatures.Of(type.GetProperty(name)!));
 
     [Theory]
+    [InlineData(null, typeof(int?), "null")]
+    [InlineData(null, typeof(string), "null")]
+    [InlineData(null, typeof(nint), "0")]
+    [InlineData(null, typeof(CancellationToken), "default")]
+    [InlineData(3e-6f, typeof(float), "3e-6f")]
+    [InlineData(1e10f, typeof(float), "1e10f")]
+    [InlineData(2f, typeof(float?), "2")]
+    [InlineData(10_000, typeof(long), "10_000")]
+    [InlineData(1, typeof(OptimizerKind), "OptimizerKind.LazyRowAdam")]
+    public void AConstantIsWrittenAsInCSharp(object? value, Type type, string code) =>
+        Assert.Equal(code, CSharpNames.Value(value, type));
+
+    [Theory]
     [InlineData("`int BatchRows { get; init; } = 1024;`")]
     [InlineData("`OptimizerKind Optimizer { get; init; } = OptimizerKind.Adam;`")]
     [InlineData("`float Epsilon { get; init; } = 1e-8f;`")]

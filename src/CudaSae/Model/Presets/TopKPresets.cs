@@ -17,7 +17,7 @@ static class TopKPresets
     public static IReadOnlyList<Preset> All { get; } =
     [
         new("topk", "Gao et al. 2024, arXiv 2406.04093",
-            "f = the k largest of relu(W(x − b_dec) + b); ‖x − x̂‖²/Var + α ‖e − ê‖²/Var(e) over dead latents; unit "
+            "f = the k largest of relu(W(x − b_dec) + b); ‖x − x̂‖²/Var + α ‖ê + e‖²/Var(e) over dead latents; unit "
                 + "decoder",
             "α 1/32, k_aux d/2, dead after 10M tokens, ε 6.25e-10, EMA 0.999", (d, n, k) =>
                 Make(d, n, new Selection.TopK(k)), Same),

@@ -15,7 +15,7 @@ static partial class SpecSettings
             new SpecSetting<JumpRelu, SmoothingKernel>(nameof(JumpRelu.Kernel), s => s.Kernel),
             new SpecSetting<JumpRelu, float>(nameof(JumpRelu.Bandwidth), s => s.Bandwidth) { Values = Positive() },
             new SpecSetting<JumpRelu, float>(nameof(JumpRelu.InitialThreshold), s => s.InitialThreshold)
-                { Values = ByRules("above 0, at most 1e6; 0 too with `form` = Direct", 0f, 1e6f) },
+                { Values = ByRules("above 0, at most 1e6; with `form` = Direct it may be 0", 0f, 1e6f) },
             new SpecSetting<JumpRelu, ThresholdForm>(nameof(JumpRelu.Form), s => s.Form),
             new SpecSetting<JumpRelu, bool>(nameof(JumpRelu.InputGradient), s => s.InputGradient),
             new SpecSetting<JumpRelu, bool>(nameof(JumpRelu.AdaptiveBandwidth), s => s.AdaptiveBandwidth),
@@ -71,16 +71,16 @@ static partial class SpecSettings
     static SpecPart<T> SelectionKind<T>(string kind, params SpecSetting<T>[] settings) where T : Selection =>
         new("selection", kind, s => s.Selection as T, settings) { IsKind = true };
 
-    /// <summary>The active latents of a row. A finished SAE may have any number of them, so that SpecRules checks
-    /// it.</summary>
+    /// <summary>The active latents of a row. SpecRules checks the range, because a finished SAE may have any number of
+    /// them.</summary>
     static SpecSetting<T, int> KOf<T>(Func<T, int> get, string limit = ", at most `latents`") =>
         new("K", get, "active latents a row")
         {
             Values = ByRules($"1 to {SaeSpec.MaxActive}{limit}", 1, SaeSpec.MaxActive), Unit = "latents",
         };
 
-    /// <summary>The capacity of a row in training. In a finished SAE only its latents limit it, so that SpecRules
-    /// checks it.</summary>
+    /// <summary>The capacity of a row in training. SpecRules checks the range, because only the latents limit it in a
+    /// finished SAE.</summary>
     static SpecSetting<T, int> RoomOf<T>(Func<T, int> get) => new("Room", get)
     {
         Values = ByRules($"1 to {SaeSpec.MaxRoom}; more only if `latents` is at most {SaeSpec.MaxRoom}", 1,
