@@ -24,7 +24,7 @@ static class CompareCommand
 
     /// <summary>Settings that all presets share.</summary>
     sealed record Comparison(
-        RunData Data, TrainingStart Start, int Latents, int Active, TrainConfig Basis, int Tries, double Near);
+        RunData Data, TrainingStart Start, int Latents, int L0, TrainConfig Basis, int Tries, double Near);
 
     public static Command Create()
     {
@@ -39,7 +39,7 @@ static class CompareCommand
             AllowMultipleArgumentsPerToken = true,
         };
         var latents = SpecOptions.Latents();
-        var active = Options.New("--l0", "target L0 of all presets", SpecDefaults.K, SpecSettings.K.Values);
+        var target = Options.New("--l0", "target L0 of all presets", SpecDefaults.K, SpecSettings.K.Values);
         var vectors = Options.New("--vectors", "rows that each run trains on", new TrainConfig().Vectors, 1L,
             long.MaxValue);
         var tries = Options.New("--tries", "most runs of a search for λ", 5, 1, 1000);
@@ -47,13 +47,13 @@ static class CompareCommand
         var output = new Option<string?>("--out") { Description = "file for the table, in Markdown" };
         var command = new Command("compare",
             "Train every preset on the same rows at one L0 and print a table.") { data, heldOut, presets, latents,
-                active, vectors, tries, near, output };
+                target, vectors, tries, near, output };
         command.SetAction(parsed =>
         {
             Preset[] all = parsed.GetValue(presets) is { Length: > 0 } given
                 ? [.. given.SelectMany(list => list.Split(',')).Distinct().Select(Preset.Named)]
                 : [.. Preset.All.Where(p => !p.NeedsTarget)];
-            var (n, l0) = (parsed.GetValue(latents), parsed.GetValue(active));
+            var (n, l0) = (parsed.GetValue(latents), parsed.GetValue(target));
             var (runs, distance) = (parsed.GetValue(tries), parsed.GetValue(near));
             if (l0 < 1 || l0 > n) throw new SaeException($"--l0 {l0} is out of range: it must be 1 to --latents, {n}");
             if (runs < 1) throw new SaeException($"--tries {runs} is out of range: it must be at least 1");
@@ -94,8 +94,8 @@ static class CompareCommand
         if (preset.NeedsTarget)
             throw new SaeException("it needs a second file, its target or further sites, and compare reads one; "
                 + "use train with --beside");
-        var active = task.Active;
-        var (spec, config) = preset.Make(task.Data.Widths[0], task.Latents, active, task.Basis);
+        var target = task.L0;
+        var (spec, config) = preset.Make(task.Data.Widths[0], task.Latents, target, task.Basis);
         spec.Validate();
         if (spec.Penalty is not { } penalty || spec.Penalty is SparsityPenalty.TargetL0)
             return Train(task, preset.Name, spec, config);
@@ -124,12 +124,12 @@ static class CompareCommand
                 slope = Math.Clamp((here.LogL0 - before.LogL0) / (here.LogCoefficient - before.LogCoefficient), -5,
                     -0.2);
             last = here;
-            coefficient *= Math.Exp(Math.Clamp((Math.Log(active) - here.LogL0) / slope, -2, 2));
+            coefficient *= Math.Exp(Math.Clamp((Math.Log(target) - here.LogL0) / slope, -2, 2));
         }
         var runs = task.Tries == 1 ? "1 run" : $"{task.Tries} runs";
-        return best! with { Note = $"L0 {active} was not reached in {runs}" };
+        return best! with { Note = $"L0 {target} was not reached in {runs}" };
 
-        double Distance(Row row) => Math.Abs(row.Evaluation!.L0 / active - 1);
+        double Distance(Row row) => Math.Abs(row.Evaluation!.L0 / target - 1);
     }
 
     static Row Train(Comparison task, string name, SaeSpec spec, TrainConfig config)

@@ -18,7 +18,8 @@ static class FinetuneCommand
         };
         var kind =
             Options.New("--what",
-            "decoder, decoderAndScales (Wright and Sharkey 2024) or rescaleShift (the control of arXiv 2404.16014)",
+            "decoder or decoder-and-scales (Wright and Sharkey 2024), or rescale-shift (the control of arXiv "
+            + "2404.16014)",
             FinetuneKind.Decoder);
         var tensor = DataOptions.Tensor();
         var heldOut = DataOptions.HeldOut();

@@ -72,7 +72,20 @@ static class Targets
     /// <summary>Whether this machine's GPU runs the Hopper kernels.</summary>
     public static bool HasHopper => gpu is { Info.IsHopper: true };
 
-    public static Emulator Emulator { get; } = emulatorLibrary is null ? null! : new(emulatorLibrary);
+    static readonly Emulator emulator = emulatorLibrary is null ? null! : new(emulatorLibrary);
+
+    /// <summary>Runs before each use of the emulator in this process. The tests refuse a use beside other uses
+    /// here.</summary>
+    public static Action BeforeEmulator { get; set; } = static () => { };
+
+    public static Emulator Emulator
+    {
+        get
+        {
+            BeforeEmulator();
+            return emulator;
+        }
+    }
 
     public static Func<SaeSpec, TrainConfig, InputType, IBackend> Create(string target) => target switch
     {
@@ -98,17 +111,26 @@ static class Targets
     /// unless its tensor cores truncate. Truncating tensor cores and those of a GPU give equal bits for exact sums
     /// alone.</summary>
     /// <param name="place">A schedule of the emulator, or <see cref="EncodeProblem.Gpu"/>.</param>
-    public static bool TensorCoresAgree(int place) => place != EncodeProblem.Gpu && !Emulator.TensorCoresTruncate;
+    public static bool TensorCoresAgree(int place) => place != EncodeProblem.Gpu && !emulator.TensorCoresTruncate;
 
-    public static CudaDevice OpenEmulator() => CudaDevice.OpenEmulator(emulatorLibrary!);
+    public static CudaDevice OpenEmulator()
+    {
+        BeforeEmulator();
+        return CudaDevice.OpenEmulator(emulatorLibrary!);
+    }
 
-    /// <summary>Opens the emulator as a device of that compute capability, such as (9, 0). Only the collection that
-    /// runs alone may use it, because the library emulates one device.</summary>
-    public static CudaDevice OpenEmulator((int Major, int Minor) capability) =>
-        CudaDevice.OpenEmulator(emulatorLibrary!, capability);
+    /// <summary>Opens the emulator as a device of that compute capability, such as (9, 0).</summary>
+    public static CudaDevice OpenEmulator((int Major, int Minor) capability)
+    {
+        BeforeEmulator();
+        return CudaDevice.OpenEmulator(emulatorLibrary!, capability);
+    }
 
-    public static IDevice OpenEmulator(string launcher) =>
-        launcher == "managed-cuda" ? managedCuda!.OpenEmulator(emulatorLibrary!) : OpenEmulator();
+    public static IDevice OpenEmulator(string launcher)
+    {
+        BeforeEmulator();
+        return launcher == "managed-cuda" ? managedCuda!.OpenEmulator(emulatorLibrary!) : OpenEmulator();
+    }
 
     static IDevice OpenManagedCuda() => HasGpu(out _) ? managedCuda!.Open(0) : OpenEmulator("managed-cuda");
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Xunit.v3;
 
 [assembly: TestCollectionOrderer(typeof(CudaSae.Tests.LongestCollectionsFirst))]
@@ -12,6 +13,19 @@ public class Alone;
 /// other collections.</summary>
 [CollectionDefinition("emulator")]
 public class OnEmulator;
+
+/// <summary>Refuses a use of the emulator by a test that may run beside another use.</summary>
+static class EmulatorGuard
+{
+    [ModuleInitializer]
+    public static void Install() => Targets.BeforeEmulator = static () =>
+    {
+        if (TestContext.Current is { TestCollection: { } collection, TestClass: { } test }
+            && collection.TestCollectionDisplayName is not ("alone" or "emulator"))
+            throw new InvalidOperationException(
+                $"{test.TestClassName} uses the emulator: it needs [Collection(\"emulator\")]");
+    };
+}
 
 /// <summary>Starts the longest collections first, so that the last one to end does not run without others.</summary>
 public sealed class LongestCollectionsFirst : ITestCollectionOrderer

@@ -78,14 +78,17 @@ sealed class ActivationSource : IDisposable
                         + $"token {sources[0].Token(i)}; rows of both must be those of the same tokens");
     }
 
-    /// <summary>Opens files, or the stores in folders.</summary>
     /// <param name="note">Takes each of <see cref="Remarks"/>.</param>
     /// <inheritdoc cref="Open(IEnumerable{string}, string?)"/>
     public static ActivationSource Open(IEnumerable<string> paths, string? tensor, Action<string> note)
     {
         var source = Open(paths, tensor);
-        foreach (var remark in source.Remarks) note(remark);
-        return source;
+        try
+        {
+            foreach (var remark in source.Remarks) note(remark);
+            return source;
+        }
+        catch { source.Dispose(); throw; }
     }
 
     /// <summary>Opens files, or the stores in folders.</summary>

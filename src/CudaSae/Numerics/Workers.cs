@@ -1,3 +1,5 @@
+using System.Runtime.ExceptionServices;
+
 namespace CudaSae.Numerics;
 
 /// <summary>Threads that wait between phases. They claim parts from a counter; the result of a part must not depend on
@@ -5,14 +7,14 @@ namespace CudaSae.Numerics;
 /// programs on the same cores delay it little. A call allocates nothing.</summary>
 sealed class Workers : IDisposable
 {
-    const int SpinsBeforeSleep = 2000;      // about 50 µs: phases of a step follow each other closely
+    const int SpinsBeforeSleep = 2000;      // about 1.5 ms: phases of a step follow each other closely
 
     readonly Thread[] threads;
     readonly SemaphoreSlim wake = new(0);
     Action<int, int> work = static (_, _) => { };
     long ticket;        // number of the phase << 32 | parts that are not claimed yet
     int parts, pending, sleeping;
-    Exception? failure;
+    ExceptionDispatchInfo? failure;
     volatile bool stopping;
 
     /// <summary>Starts the threads.</summary>
@@ -34,7 +36,8 @@ sealed class Workers : IDisposable
     public int Count { get; }
 
     /// <summary>Calls <paramref name="body"/>(part, worker) for every part below <paramref name="count"/>; returns when
-    /// all are done.</summary>
+    /// all are done. If a part throws, parts that are not claimed yet are left out, and the exception is thrown
+    /// here.</summary>
     public void Run(int count, Action<int, int> body)
     {
         if (threads.Length == 0 || count <= 1)
@@ -48,7 +51,7 @@ sealed class Workers : IDisposable
         Claim(0);
         var spinner = new SpinWait();
         while (Volatile.Read(ref pending) > 0) spinner.SpinOnce(sleep1Threshold: -1);
-        if (failure is { } e) throw new AggregateException(e);
+        failure?.Throw();
     }
 
     static uint Phase(long ticket) => (uint)(ticket >> 32);
@@ -62,7 +65,7 @@ sealed class Workers : IDisposable
         {
             if (Interlocked.CompareExchange(ref ticket, seen - 1, seen) != seen) continue;
             try { if (failure is null) work(parts - (int)(uint)seen, worker); }
-            catch (Exception e) { Interlocked.CompareExchange(ref failure, e, null); }
+            catch (Exception e) { Interlocked.CompareExchange(ref failure, ExceptionDispatchInfo.Capture(e), null); }
             done++;
         }
         if (done > 0) Interlocked.Add(ref pending, -done);

@@ -62,14 +62,25 @@ sealed class RunData : IDisposable
                 if (file)
                     throw new SaeException($"HeldOut = {names.HeldOut}: "
                         + "with files beside the data it must be a number of rows at the end");
-                ActivationSource[] others =
-                    [.. names.Beside.Select(path => ActivationSource.Open([path], names.Tensor, note))];
-                (source, widths) = (ActivationSource.Join([source, .. others]),
-                    [source.Width, .. others.Select(other => other.Width)]);
+                var others = Beside(names, note);
+                widths = [source.Width, .. others.Select(other => other.Width)];
+                try { source = ActivationSource.Join([source, .. others]); }
+                catch { others.ForEach(other => other.Dispose()); throw; }
             }
             return file ? WithFile(source, names, note, cut) : Cut(source, names, number, widths, cut);
         }
         catch { source.Dispose(); throw; }
+    }
+
+    static List<ActivationSource> Beside(DataNames names, Action<string> note)
+    {
+        var opened = new List<ActivationSource>();
+        try
+        {
+            foreach (var path in names.Beside) opened.Add(ActivationSource.Open([path], names.Tensor, note));
+            return opened;
+        }
+        catch { opened.ForEach(source => source.Dispose()); throw; }
     }
 
     static RunData Cut(ActivationSource source, DataNames names, long? heldOut, int[] widths, RunFingerprint? cut)
@@ -159,7 +170,7 @@ sealed class RunData : IDisposable
     {
         if (fingerprint?.Difference(Fingerprint) is { } difference)
             throw new SaeException($"the data of {folder} are not those that it began with: {difference}; "
-                + "put the old files back, or start a new run", kind: SaeErrorKind.Files);
+                + "put the old files back", kind: SaeErrorKind.Files);
     }
 
     void RequireTrainRows(string folder, long rows)

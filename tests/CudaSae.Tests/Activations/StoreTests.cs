@@ -256,38 +256,42 @@ public class StoreTests
         foreach (var row in fed) Assert.Equal((row, 100 + row), (First(source, row), source.Token(row)));
     }
 
-    /// <summary>A store of 64 GiB takes memory only for the rows that are read: the file has a hole, and the process
-    /// does not grow by its size.</summary>
-    [Fact]
-    public void StoresLargerThanMemoryUseMemoryOnlyForTheRowsRead()
+    [Collection("alone")]
+    public class Alone
     {
-        Assert.SkipUnless(OperatingSystem.IsLinux(), "the test needs a file with a hole, and /proc");
-        using var folder = new TemporaryFolder();
-        const long Count = 1L << 24;
-        using (var stream = File.Create(folder["x.npy"]))
+        /// <summary>A store of 64 GiB takes memory only for the rows that are read: the file has a hole, and the
+        /// process does not grow by its size.</summary>
+        [Fact]
+        public void StoresLargerThanMemoryUseMemoryOnlyForTheRowsRead()
         {
-            stream.Write(NpyFile.MakeHeader("<f4", Count, 1024));
-            stream.SetLength(stream.Position + Count * 4096);
+            Assert.SkipUnless(OperatingSystem.IsLinux(), "the test needs a file with a hole, and /proc");
+            using var folder = new TemporaryFolder();
+            const long Count = 1L << 24;
+            using (var stream = File.Create(folder["x.npy"]))
+            {
+                stream.Write(NpyFile.MakeHeader("<f4", Count, 1024));
+                stream.SetLength(stream.Position + Count * 4096);
+            }
+            using var source = Open(folder["x.npy"]);
+            var config = new TrainConfig { BatchRows = 64, Vectors = 256 };
+            using var backend = new CpuBackend(new SaeSpec
+            {
+                InputWidth = 1024, Latents = 16,
+                Selection = new Selection.TopK(2)
+            },
+                config, source.Type);
+            var before = ResidentKiB();
+            using var feeder = new BatchFeeder(source, source.Rows, backend, config);
+            for (var t = 0; t < 4; t++)
+            {
+                Assert.False(backend.InputSlot(feeder.Next(out _)).ContainsAnyExcept((byte)0));
+                feeder.Release();
+            }
+            Assert.InRange(ResidentKiB() - before, -1_000_000, 64 * 1024);
         }
-        using var source = Open(folder["x.npy"]);
-        var config = new TrainConfig { BatchRows = 64, Vectors = 256 };
-        using var backend = new CpuBackend(new SaeSpec
-        {
-            InputWidth = 1024, Latents = 16,
-            Selection = new Selection.TopK(2)
-        },
-            config, source.Type);
-        var before = ResidentKiB();
-        using var feeder = new BatchFeeder(source, source.Rows, backend, config);
-        for (var t = 0; t < 4; t++)
-        {
-            Assert.False(backend.InputSlot(feeder.Next(out _)).ContainsAnyExcept((byte)0));
-            feeder.Release();
-        }
-        Assert.InRange(ResidentKiB() - before, -1_000_000, 64 * 1024);
-    }
 
-    static long ResidentKiB() =>
-        long.Parse(File.ReadLines("/proc/self/status").First(l => l.StartsWith("VmRSS", StringComparison.Ordinal))
-            .Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2]);
+        static long ResidentKiB() =>
+            long.Parse(File.ReadLines("/proc/self/status").First(l => l.StartsWith("VmRSS", StringComparison.Ordinal))
+                .Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2]);
+    }
 }

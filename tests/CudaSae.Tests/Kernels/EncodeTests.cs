@@ -4,6 +4,7 @@ namespace CudaSae.Tests;
 
 /// <summary>The encode phase on kernels compared with sorting all pre-activations. Operands are small dyadic numbers,
 /// so that float32 sums are exact in any order and the selection must agree entry for entry.</summary>
+[Collection("emulator")]
 [Trait("speed", "slow")]
 public class EncodeTests
 {

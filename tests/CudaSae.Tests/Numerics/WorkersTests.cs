@@ -1,51 +1,54 @@
+using System.Diagnostics;
 using CudaSae.Numerics;
 
 namespace CudaSae.Tests;
 
 public class WorkersTests
 {
-    /// <summary>With more threads than cores, some threads arrive after their phase has ended.</summary>
+    /// <summary>If there are more threads than cores, some arrive after their phase has ended.</summary>
+    public static TheoryData<int> Threads => [1, 2, Environment.ProcessorCount + 3];
+
     [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(9)]
+    [MemberData(nameof(Threads))]
     public void EveryPartOfEveryPhaseRunsOnce(int threads)
     {
         using var workers = new Workers(threads);
-        var runs = new int[64];
-        Action<int, int> count = (part, worker) =>
-        {
-            Assert.InRange(worker, 0, threads - 1);
-            Interlocked.Increment(ref runs[part]);
-        };
+        var (runs, busy) = (new int[64], new int[threads]);
+        Action<int, int> one = (part, worker) => Count(1, part, worker),
+            many = (part, worker) => Count(1000, part, worker);
         for (var phase = 0; phase < 5000; phase++)
         {
             var parts = phase % (runs.Length + 1);
-            workers.Run(parts, count);
-            // A part that runs after Run returned would be missing here, or be a second one of a later phase.
+            workers.Run(parts, phase % 2 == 0 ? one : many);
+            // A part that runs after the end of its phase is missing here, or is a second one of a later phase.
             for (var part = 0; part < runs.Length; part++)
             {
-                Assert.Equal(part < parts ? 1 : 0, runs[part]);
+                Assert.Equal(part >= parts ? 0 : phase % 2 == 0 ? 1 : 1000, runs[part]);
                 runs[part] = 0;
             }
         }
+
+        void Count(int by, int part, int worker)
+        {
+            Assert.Equal(0, Interlocked.Exchange(ref busy[worker], 1));     // no other thread has this number
+            Interlocked.Add(ref runs[part], by);
+            Volatile.Write(ref busy[worker], 0);
+        }
     }
 
+    /// <summary>Each part waits for the other ones, so that a thread that misses a phase ends the test. The pauses end
+    /// before, while and after threads stop spinning and sleep.</summary>
     [Fact]
-    public void SleepingThreadsWakeForAPhase()
+    public void ThreadsThatSleepOrFallAsleepWakeForAPhase()
     {
         using var workers = new Workers(3);
-        for (var phase = 0; phase < 20; phase++)
+        for (var phase = 0; phase < 300; phase++)
         {
-            Thread.Sleep(5);        // much longer than a thread spins
-            var here = new HashSet<int>();
+            var pause = Stopwatch.StartNew();
+            while (pause.Elapsed.TotalMicroseconds < phase % 30 * 100) Thread.SpinWait(10);
             using var all = new Barrier(3);
-            workers.Run(3, (_, worker) =>
-            {
-                lock (here) here.Add(worker);
-                Assert.True(all.SignalAndWait(TimeSpan.FromMinutes(1), TestContext.Current.CancellationToken));
-            });
-            Assert.Equal(3, here.Count);
+            workers.Run(3, (_, _) =>
+                Assert.True(all.SignalAndWait(TimeSpan.FromMinutes(1), TestContext.Current.CancellationToken)));
         }
     }
 
@@ -55,25 +58,31 @@ public class WorkersTests
         using var workers = new Workers(4);
         for (var phase = 0; phase < 100; phase++)
         {
-            var failed = Assert.Throws<AggregateException>(() => workers.Run(50, static (part, _) =>
+            var failed = Assert.Throws<InvalidOperationException>(() => workers.Run(50, static (part, _) =>
             {
                 if (part == 7) throw new InvalidOperationException("part 7");
             }));
-            Assert.Equal("part 7", failed.InnerException!.Message);
+            Assert.Equal("part 7", failed.Message);
             var sum = 0;
             workers.Run(50, (part, _) => Interlocked.Add(ref sum, part));
             Assert.Equal(49 * 50 / 2, sum);
         }
     }
 
+    /// <summary>The caller has done its part while another thread is still in one.</summary>
     [Fact]
-    public async Task AClaimedPartHoldsItsPhaseOpen()
+    public async Task APhaseWaitsForAClaimedPart()
     {
         using var workers = new Workers(2);
         using var release = new ManualResetEventSlim();
         using var inside = new ManualResetEventSlim();
-        var run = Task.Run(() => workers.Run(2, (_, _) =>
+        var run = Task.Run(() => workers.Run(2, (_, worker) =>
         {
+            if (worker == 0)
+            {
+                inside.Wait();
+                return;
+            }
             inside.Set();
             release.Wait();
         }), TestContext.Current.CancellationToken);
@@ -82,5 +91,20 @@ public class WorkersTests
         Assert.False(run.IsCompleted);
         release.Set();
         await run;
+    }
+
+    [Theory(Timeout = 60_000)]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(10)]
+    public async Task DisposeEndsThreadsThatSpinOrSleep(int milliseconds)
+    {
+        for (var i = 0; i < 20; i++)
+        {
+            var workers = new Workers(4);
+            workers.Run(4, static (_, _) => { });
+            await Task.Delay(milliseconds, TestContext.Current.CancellationToken);
+            await Task.Run(workers.Dispose, TestContext.Current.CancellationToken);
+        }
     }
 }
