@@ -5,7 +5,7 @@ using CudaSae.Numerics;
 
 namespace CudaSae;
 
-// One batch: its rows go to the backend, or to the CPU if a row exceeds the backend's capacity, and its codes come back.
+// One batch. The backend computes it, or the CPU does if a row exceeds the backend's capacity.
 public sealed partial class Sae
 {
     int RowsOf(ReadOnlySpan<float> x) =>

@@ -1,5 +1,6 @@
 namespace CudaSae.Tests;
 
+[Collection("emulator")]
 public class TargetsTests
 {
     [Fact]

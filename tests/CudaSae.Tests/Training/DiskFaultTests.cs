@@ -8,7 +8,7 @@ namespace CudaSae.Tests;
 public class DiskFaultTests
 {
     static readonly string[] settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64",
-        "--vectors", "6400", "--backend", "cpu", "--checkpoint-every", "5", "--log-every", "1"];
+        "--vectors", "6400", "--backend", "cpu", "--checkpoint-every", "5", "--log-every", "100"];
 
     /// <summary>ulimit -f: the write that exceeds the limit fails, and SIGXFSZ does not end the process.</summary>
     [Theory]
