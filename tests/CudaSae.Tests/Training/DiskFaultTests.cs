@@ -7,6 +7,8 @@ namespace CudaSae.Tests;
 [Trait("speed", "slow")]
 public class DiskFaultTests
 {
+    /// <summary>The run has one line of metrics. With more lines, the log instead of a checkpoint may exceed the
+    /// space.</summary>
     static readonly string[] settings = ["--latents", "256", "--k", "8", "--aux-k", "16", "--batch-rows", "64",
         "--vectors", "6400", "--backend", "cpu", "--checkpoint-every", "5", "--log-every", "100"];
 
