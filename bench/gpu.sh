@@ -29,7 +29,7 @@ pack() {
     # cudasae, cudasae-bench and the tests go into one folder and share one runtime. They are not trimmed: xunit and
     # CsvHelper find types by reflection.
     local publish=(dotnet publish -c Release -r linux-x64 --self-contained -v quiet -o artifacts/gpu
-        -p:DebugType=none -p:RequireNvcc=true)
+        -p:DebugType=none -p:RunAnalyzersDuringBuild=false -p:RequireNvcc=true)
     local project
     for project in src/CudaSae.Cli bench/CudaSae.Bench tests/CudaSae.Tests; do
         "${publish[@]}" "$project" || exit 1
