@@ -43,7 +43,7 @@ static class EvalCommand
             var model = SaeModel.Load(folder, kind.Of(parsed));
             using var rows = SaeRows.Open(folder, SaeRows.RecordOf(folder), parsed.GetValue(data) ?? [],
                 parsed.GetValue(tensor), model.Spec, parsed.GetValue(beside), shipped: true);
-            using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(rows.Rows.Count, 1, 1024));
+            using var sae = new Sae(model, parsed.GetValue(backend), SaeRows.BatchRows(rows.Rows.Count));
             StyledText.Line($"[bold]{sae.Description}[/]");
             foreach (var note in model.Notes) Console.WriteLine(note);
             EvaluationTable.Print(Evaluator.Run(sae, rows.Rows), sae.Spec);

@@ -119,7 +119,7 @@ static class ImagesCommand
 
     static ImageStudy Study(string path, ImageData images, BackendKind backend)
     {
-        var batchRows = (int)images.Activations.AtMost(1024).Count;
+        var batchRows = SaeRows.BatchRows(images.Activations.Count);
         var study = new ImageStudy(SaePath.Name(path), Sae.Load(path, backend, batchRows));
         try
         {

@@ -44,7 +44,7 @@ static class InspectCommand
             RunFolder.RequireFree(subject.Folder);
             var source = subject.Rows
                 ?? throw new SaeException(subject.Without ?? $"{folder} holds no SAE; name one, and activation files");
-            var batchRows = (int)Math.Clamp(source.Rows.Count, 1, 1024);
+            var batchRows = SaeRows.BatchRows(source.Rows.Count);
             using var sae = new Sae(source.Model, parsed.GetValue(backend), batchRows);
             StyledText.Line($"[bold]{sae.Description}[/], {source.Rows.Count} rows");
             var (members, first, totals) = (new Members(), new DiagnosticPass(sae), EvaluationTotals.For(sae));

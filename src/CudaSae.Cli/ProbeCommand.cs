@@ -69,7 +69,7 @@ static class ProbeCommand
             var answers = ReadLabels(parsed.GetValue(labels)!, source.Source.Rows, parsed.GetValue(rows),
                 parsed.GetValue(classes));
             var board = Grid(parsed.GetValue(grid), answers);
-            using var sae = new Sae(model, parsed.GetValue(backend), (int)Math.Clamp(answers.Rows, 1, 1024));
+            using var sae = new Sae(model, parsed.GetValue(backend), SaeRows.BatchRows(answers.Rows));
             StyledText.Line($"[bold]{sae.Description}[/]: {sae.Latents} latents, {answers.Rows} rows, ",
                 $"{answers.Properties.Count} properties of {answers.Questions.Count} questions");
             var findings = ProbeRun.Run(sae, source.Source, answers, options);

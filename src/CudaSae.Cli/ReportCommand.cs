@@ -81,7 +81,7 @@ static class ReportCommand
         var parts = new ReportParts();
         if (subject.Rows is { } rows)
         {
-            using var sae = new Sae(rows.Model, kind, (int)Math.Clamp(rows.Rows.Count, 1, 1024));
+            using var sae = new Sae(rows.Model, kind, SaeRows.BatchRows(rows.Rows.Count));
             ReportPiece[] pieces =
                 [.. Pieces.Select(make => make(sae, subject, parsed, members)).OfType<ReportPiece>()];
             var leftOut = 0L;

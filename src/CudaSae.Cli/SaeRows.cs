@@ -20,6 +20,10 @@ sealed class SaeRows : IDisposable
     /// <summary>Training rows; all rows if files are named.</summary>
     public RowSlice Train => data.Train;
 
+    /// <summary>Returns the number of rows that an SAE computes together in an evaluation.</summary>
+    /// <param name="rows">The number of rows that are evaluated.</param>
+    public static int BatchRows(long rows) => (int)Math.Clamp(rows, 1, 1024);
+
     /// <summary>Returns the record of an SAE from a run's folder or one of its checkpoints; null if there is no
     /// record.</summary>
     public static RunRecord? RecordOf(string path) => RunOf(path) is { } run ? RunRecord.Load(run) : null;

@@ -71,7 +71,7 @@ static class CSharpNames
                 EnumValue(Enum.ToObject(named, value)),
             bool truth => truth ? "true" : "false",
             string text => $"\"{text}\"",
-            float number => Real(number) is var digits && digits.All(char.IsDigit) ? digits : $"{Real(number)}f",
+            float number => Float(Real(number)),
             double number => Real(number),
             IFormattable number => Whole(number),
             _ => throw new SaeException($"a value of {value.GetType()} has no form in C#"),
@@ -80,6 +80,8 @@ static class CSharpNames
 
     static string EnumValue(object value) => string.Join(" | ", $"{value}".Split(", ")
         .Select(name => $"{Name(value.GetType())}.{name}"));
+
+    static string Float(string digits) => digits.All(char.IsDigit) ? digits : $"{digits}f";
 
     static string Real(IFormattable number) =>
         Markdown.Exponents(number.ToString("R", CultureInfo.InvariantCulture));

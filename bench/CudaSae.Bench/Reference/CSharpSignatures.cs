@@ -46,7 +46,8 @@ static class CSharpSignatures
 
     public static bool IsRecord(Type type) => type.GetMethod("<Clone>$") is not null;
 
-    /// <summary>The constructor of a record whose parameters are its properties; null if it has none.</summary>
+    /// <summary>Returns the constructor of a record that declares its properties as parameters; null if there is
+    /// none.</summary>
     public static ConstructorInfo? Positional(Type type) => !IsRecord(type) ? null
         : type.GetConstructors().FirstOrDefault(made => made.GetParameters() is { Length: > 0 } parameters
             && parameters.All(parameter => type.GetProperty(parameter.Name!) is not null));

@@ -30,7 +30,7 @@ static class SpecSection
             ]));
     }
 
-    /// <summary>A text whose references to fields of a part have the names of train.json.</summary>
+    /// <summary>Replaces the names of a part's properties in a text by the names of train.json.</summary>
     static string Fields(SpecPart part, string text) => part.Settings.Aggregate(text,
         (changed, setting) => changed.Replace($"`{setting.Property}`", $"`{setting.Field}`"));
 

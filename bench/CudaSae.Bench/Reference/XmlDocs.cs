@@ -27,7 +27,8 @@ sealed class XmlDocs(XDocument document)
             : throw new SaeException($"{Id(member)} has no summary in the XML documentation");
     }
 
-    /// <summary>The identifier of the member whose documentation a member inherits; null for none.</summary>
+    /// <summary>Returns the identifier of the member from which a member inherits its documentation; null if it has its
+    /// own.</summary>
     public string? InheritedFrom(MemberInfo member) =>
         (string?)members.GetValueOrDefault(Id(member))?.Element("inheritdoc")?.Attribute("cref");
 
@@ -40,7 +41,7 @@ sealed class XmlDocs(XDocument document)
     /// <summary>The text of a documentation element on one line. References and code are code spans, and names of pages
     /// are links.</summary>
     /// <param name="element">The element.</param>
-    /// <param name="within">The type on whose members references do not name the type.</param>
+    /// <param name="within">References to members of this type leave out its name.</param>
     public string Words(XElement element, Type? within = null) => Markdown.WithLinks(string.Join(' ', string.Concat(
         element.Nodes().Select(node => node switch
         {

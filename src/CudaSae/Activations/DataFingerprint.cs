@@ -19,13 +19,12 @@ sealed record DataFingerprint(int[] Widths, InputType Type, long Rows, string Co
     const int Digits = 32;
 
     /// <summary>Computes the fingerprint of a range of rows.</summary>
-    /// <param name="source">The data.</param>
+    /// <param name="slice">The rows.</param>
     /// <param name="widths">Widths of the files side by side.</param>
-    /// <param name="first">Index of the first row.</param>
-    /// <param name="rows">Number of rows.</param>
     /// <exception cref="SaeException">A row cannot be read.</exception>
-    public static DataFingerprint Of(ActivationSource source, int[] widths, long first, long rows)
+    public static DataFingerprint Of(RowSlice slice, int[] widths)
     {
+        var (source, first, rows) = slice;
         using var contents = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         using var tokens = source.HasTokens ? IncrementalHash.CreateHash(HashAlgorithmName.SHA256) : null;
         var row = new byte[source.RowBytes];

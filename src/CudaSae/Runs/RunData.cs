@@ -12,16 +12,16 @@ sealed class RunData : IDisposable
 
     /// <param name="source">Owned, like the source of <paramref name="held"/>.</param>
     RunData(ActivationSource source, long trainRows, RowSlice held, DataNames names, int[] widths) =>
-        (Source, TrainRows, Held, Names, Widths) = (source, trainRows, held, names, widths);
-
-    /// <summary>The source that begins with the training rows.</summary>
-    public ActivationSource Source { get; }
-
-    /// <summary>The number of training rows.</summary>
-    public long TrainRows { get; }
+        (Train, Held, Names, Widths) = (new(source, 0, trainRows), held, names, widths);
 
     /// <summary>The training rows.</summary>
-    public RowSlice Train => new(Source, 0, TrainRows);
+    public RowSlice Train { get; }
+
+    /// <summary>The source that begins with the training rows.</summary>
+    public ActivationSource Source => Train.Source;
+
+    /// <summary>The number of training rows.</summary>
+    public long TrainRows => Train.Count;
 
     /// <summary>The held-out rows.</summary>
     public RowSlice Held { get; }
@@ -34,8 +34,7 @@ sealed class RunData : IDisposable
 
     /// <summary>Identifies the rows.</summary>
     public RunFingerprint Fingerprint => field ??= new(
-        DataFingerprint.Of(Source, Widths, 0, TrainRows),
-        Held.Count > 0 ? DataFingerprint.Of(Held.Source, Widths, Held.First, Held.Count) : null);
+        DataFingerprint.Of(Train, Widths), Held.Count > 0 ? DataFingerprint.Of(Held, Widths) : null);
 
     /// <summary>Makes a run's rows from a source in memory; the last rows are held out.</summary>
     /// <param name="source">Owned.</param>

@@ -231,5 +231,5 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
     }
 
     internal static DataFingerprint Fingerprint(ActivationSource source, long trainRows) =>
-        DataFingerprint.Of(source, [source.Width], 0, trainRows);
+        DataFingerprint.Of(new(source, 0, trainRows), [source.Width]);
 }
