@@ -2,6 +2,7 @@ using System.Text.Json.Serialization;
 using CudaSae.Backends.Cpu;
 using CudaSae.Backends.Kernels;
 using CudaSae.Devices;
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 using CudaSae.Text;
@@ -45,15 +46,19 @@ static class BackendFactory
     /// <param name="why">Receives one sentence about the choice.</param>
     /// <param name="trainRows">Number of training rows, for a pool of rows on the device
     /// (<see cref="TrainConfig.DevicePool"/>); 0 for none.</param>
+    /// <param name="shard">The share of this rank in a run on several ranks; null for all latents.</param>
     /// <exception cref="SaeException">The requested device is not available, or the plan does not fit.</exception>
     public static IBackend Create(BackendKind kind, SaeSpec spec, TrainConfig config, InputType inputType,
-        Action<MemoryPlan, string> plan, out string why, long trainRows = 0)
+        Action<MemoryPlan, string> plan, out string why, long trainRows = 0, ShardPlan? shard = null)
     {
         spec.Validate();
         config.Validate();
         SpecRules.Check(spec, config);
         why = $"Backend = {kind}";
-        if (kind == BackendKind.Cpu) return CreateCpu(spec, config, inputType, plan, ref why, trainRows);
+        if (shard is not null && kind is not (BackendKind.Cpu or BackendKind.Auto)) throw KernelsAreNotSharded(kind);
+        if (shard is not null && kind == BackendKind.Auto) why = "several ranks train on the CPU";
+        if (kind == BackendKind.Cpu || shard is not null)
+            return CreateCpu(spec, config, inputType, plan, ref why, trainRows, shard);
         if (kind != BackendKind.Auto) return CreateOnKernels(Open(kind), spec, config, inputType, plan, trainRows);
         if (CudaDevice.TryOpen(0, out var problem) is not { } device)
         {
@@ -76,19 +81,23 @@ static class BackendFactory
 
     static CpuBackend CreateCpu(
         SaeSpec spec, TrainConfig config, InputType inputType, Action<MemoryPlan, string> plan, ref string why,
-        long trainRows)
+        long trainRows, ShardPlan? shard = null)
     {
         if (config.Screening != ScreeningKind.None)
             why += "; 8-bit screening is for kernels; the CPU encodes exactly without it";
         if (config.DevicePool > 0 && trainRows > 0)
             throw new SaeException($"DevicePool = {config.DevicePool}: the CPU has no memory apart from the host's; "
                 + "leave it out, or train on a GPU");
-        var plans = CpuBackend.PlanFor(spec, config, inputType);
-        plans.Add(HostCopy, HostCopyBytes(spec));
+        var plans = CpuBackend.PlanFor(spec, config, inputType, shard);
+        plans.Add(HostCopy, HostCopyBytes(spec, shard));
         plan(plans, Host);
         plans.Require(HostMemory.AvailableBytes(), Host);
-        return new(spec, config, inputType);
+        var threads = shard is null ? 0 : Math.Max(1, Environment.ProcessorCount / shard.Collective.LocalSize);
+        return new(spec, config, inputType, threads, shard);
     }
+
+    static SaeException KernelsAreNotSharded(BackendKind kind) => new(
+        $"Backend = {kind}: several ranks train on the CPU only; choose Backend = Cpu, or start one process");
 
     /// <summary>Makes a backend on the kernels.</summary>
     /// <param name="device">The backend owns it; it is disposed on failure.</param>
@@ -179,5 +188,6 @@ static class BackendFactory
     const string NoGpu = "no GPU: ", Host = "this machine's memory";
     const string HostCopy = "weights in float32, to start from and to save";
 
-    static long HostCopyBytes(SaeSpec spec) => 2L * spec.Latents * spec.InputWidth * sizeof(float);
+    static long HostCopyBytes(SaeSpec spec, ShardPlan? shard = null) =>
+        2L * (shard?.Count ?? spec.Latents) * spec.InputWidth * sizeof(float);
 }

@@ -1,3 +1,4 @@
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
@@ -22,8 +23,16 @@ interface IBackend : IInputSlots, IDisposable
     /// <summary>Whether the state is in host memory, so that <see cref="Plan"/> counts host memory.</summary>
     bool StateIsOnHost => false;
 
+    /// <summary>The spec of the whole SAE, also on a rank that holds a part of the latents.</summary>
     SaeSpec Spec { get; }
     TrainConfig Config { get; }
+
+    /// <summary>The share of this rank in a run on several ranks; null for a backend that holds all latents. With a
+    /// share, <see cref="State"/> and the weights of <see cref="SetParameters"/>, <see cref="GetParameters"/> and
+    /// <see cref="GetAverage"/> are those of the rank's own latents. The phases, <see cref="ReadCode"/>,
+    /// <see cref="ReadFirings"/> and <see cref="ResetLatents"/> concern all latents, and every rank calls them at the
+    /// same point. <see cref="ReadSums"/> returns the same sums on every rank.</summary>
+    ShardPlan? Shard => null;
 
     /// <summary>The allocated memory, by name.</summary>
     MemoryPlan Plan { get; }
@@ -169,6 +178,10 @@ interface IBackend : IInputSlots, IDisposable
 /// <param name="Shape">Row-major shape, including padding.</param>
 sealed record StateArray(string Name, string Type, long[] Shape)
 {
+    /// <summary>Whether the first extent counts latents. A rank then holds the rows of its own latents; all ranks hold
+    /// equal copies of other arrays.</summary>
+    public bool ByLatent { get; init; }
+
     public long Bytes
     {
         get

@@ -1,4 +1,5 @@
 using CudaSae.Backends;
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 using CudaSae.Training;
@@ -18,16 +19,20 @@ sealed record RunOrigin(string? Preset = null, SaeParameters? Weights = null, st
 sealed class TrainingRun : IDisposable
 {
     readonly SaeParameters? weights;        // to fine-tune
+    readonly ICollective? ranks;
     TrainingStart? start;
     bool warns;                             // whether a warning on the rows is still to be given
     Runner? runner;
 
-    TrainingRun(RunRecord record, RunData data, string? folder, TrainingStart? start, SaeParameters? weights) =>
-        (Record, Data, Folder, this.start, this.weights) = (record, data, folder, start, weights);
+    TrainingRun(RunRecord record, RunData data, string? folder, TrainingStart? start, SaeParameters? weights,
+        ICollective? ranks) =>
+        (Record, Data, Folder, this.start, this.weights, this.ranks) = (record, data, folder, start, weights, ranks);
 
     /// <summary>Creates a run from its record.</summary>
     /// <param name="data">The caller disposes it.</param>
-    public TrainingRun(RunRecord record, RunData data, string folder) : this(record, data, folder, null, null) { }
+    /// <param name="ranks">The ranks of the run, which all make it; null for one process.</param>
+    public TrainingRun(RunRecord record, RunData data, string folder, ICollective? ranks = null)
+        : this(record, data, folder, null, null, ranks) { }
 
     /// <summary>The version of the program, MAJOR.MINOR.PATCH.</summary>
     public static string Version => typeof(TrainingRun).Assembly.GetName().Version?.ToString(3) ?? "0";
@@ -53,9 +58,11 @@ sealed class TrainingRun : IDisposable
     /// <param name="folder">The folder for the record and the checkpoints; null to save nothing.</param>
     /// <param name="like">The start of another run over the same rows with the same seed, whose statistics are used;
     /// null to measure them.</param>
+    /// <param name="ranks">The ranks of the run, which all make it; null for one process.</param>
     /// <exception cref="SaeException">The rows do not have the SAE's width.</exception>
     public static TrainingRun New(RunData data, SaeSpec spec, TrainConfig config, BackendKind kind,
-        string? folder = null, RunOrigin? origin = null, TrainingStart? like = null)
+        string? folder = null, RunOrigin? origin = null, TrainingStart? like = null,
+        ICollective? ranks = null)
     {
         var start = like is null ? new TrainingStart(data.Source, data.TrainRows, spec, config)
             : new TrainingStart(like, spec, config);
@@ -67,7 +74,7 @@ sealed class TrainingRun : IDisposable
             From = origin?.Folder is { } from ? Path.GetFullPath(from) : null,
             Fingerprint = folder is null ? null : data.Fingerprint,
         };
-        return new(record, data, folder, start, origin?.Weights) { warns = like is null };
+        return new(record, data, folder, start, origin?.Weights, ranks) { warns = like is null };
     }
 
     /// <summary>Makes the backend.</summary>
@@ -79,7 +86,8 @@ sealed class TrainingRun : IDisposable
     {
         var kind = Enum.Parse<BackendKind>(Record.Backend);
         var backend = BackendFactory.Create(kind, Record.Spec, Record.Config, Data.Source.Type,
-            plan ?? (static (_, _) => { }), out var why, share ? 0 : Data.TrainRows);
+            plan ?? (static (_, _) => { }), out var why, share ? 0 : Data.TrainRows,
+            ranks is null ? null : new ShardPlan(ranks, Record.Spec));
         runner = new(backend, Data.Source, Data.TrainRows,
             new(Record.InputScale, Record.Variance, Record.TargetScale));
         Record = Record with { Backend = BackendFactory.Taken(kind, backend).ToString() };

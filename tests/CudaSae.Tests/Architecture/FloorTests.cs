@@ -9,7 +9,7 @@ public partial class FloorTests
     /// rows.</summary>
     static readonly string[][] Floors =
     [
-        ["Text"], ["Numerics"], ["Files"], ["Model"], ["Activations", "Devices"], ["Backends"], ["Feeding", "Metrics"],
+        ["Text"], ["Numerics"], ["Files"], ["Model"], ["Activations", "Devices", "Distributed"], ["Backends"], ["Feeding", "Metrics"],
         ["Training"], ["Formats"], [Root], ["Runs"],
     ];
 

@@ -130,9 +130,7 @@ sealed unsafe partial class CpuBackend
     {
         var n = context.Latents;
         foreach (var (array, memory) in Arrays)
-            if (array.Name.StartsWith("adam_", StringComparison.Ordinal) && array.Shape[0] == n
-                && !array.Name.EndsWith("skip", StringComparison.Ordinal)
-                && !array.Name.EndsWith("b_dec", StringComparison.Ordinal))
+            if (array.ByLatent && array.Name.StartsWith("adam_", StringComparison.Ordinal))
                 new Span<byte>((byte*)memory + f * (array.Bytes / n), (int)(array.Bytes / n)).Clear();
     }
 
@@ -154,33 +152,37 @@ sealed unsafe partial class CpuBackend
         long n = context.Latents, ld = context.InStride, lo = context.OutStride;
         var moves = Config.Optimizer != OptimizerKind.Sgd;
         var list = new List<(StateArray, nint)>();
-        Floats("w_enc", b.WEnc, n, ld);
-        Floats("w_dec", b.WDec, n, lo);
+        OfLatents("w_enc", b.WEnc, n, ld);
+        OfLatents("w_dec", b.WDec, n, lo);
         Floats("b_dec", b.BDec, lo);
         Floats("w_skip", b.WSkip, context.OutWidth, ld);
         foreach (var moments in (MatrixMoments?[])[latent.Enc, latent.Dec, phases.Skip?.Moments])
-            if (moments is { Rows: > 0 }) list.AddRange(moments.State());
+            if (moments is { Rows: > 0 }) list.AddRange(moments.State(byLatent: moments != phases.Skip?.Moments));
         foreach (var vector in latent.Vectors)
         {
-            Floats(vector.Name, vector.Weights, n);
-            if (moves) Floats($"adam_m_{vector.Name}", vector.M, n);
-            if (moves) Floats($"adam_v_{vector.Name}", vector.V, n);
+            OfLatents(vector.Name, vector.Weights, n);
+            if (moves) OfLatents($"adam_m_{vector.Name}", vector.M, n);
+            if (moves) OfLatents($"adam_v_{vector.Name}", vector.V, n);
         }
         if (moves) Floats("adam_m_b_dec", optimize.MBDec, lo);
         if (moves) Floats("adam_v_b_dec", optimize.VBDec, lo);
-        if (context.Gated && latent.RMag is null) Floats("r_mag", b.RMag, n);
-        Floats("ema_w_enc", latent.AverageEnc, n, ld);
-        Floats("ema_w_dec", latent.AverageDec, n, lo);
+        if (context.Gated && latent.RMag is null) OfLatents("r_mag", b.RMag, n);
+        OfLatents("ema_w_enc", latent.AverageEnc, n, ld);
+        OfLatents("ema_w_dec", latent.AverageDec, n, lo);
         Floats("ema_b_dec", optimize.AverageBDec, lo);
-        foreach (var vector in latent.Vectors) Floats($"ema_{vector.Name}", vector.Average, n);
-        if (phases.Scalars is { } scalars) Floats("spread_mean", scalars.SpreadMean, n);
-        if (phases.Scalars is { } spread) Floats("spread_variance", spread.SpreadVariance, n);
+        foreach (var vector in latent.Vectors) OfLatents($"ema_{vector.Name}", vector.Average, n);
+        if (phases.Scalars is { } scalars) OfLatents("spread_mean", scalars.SpreadMean, n);
+        if (phases.Scalars is { } spread) OfLatents("spread_variance", spread.SpreadVariance, n);
         if (phases.Batch is { } batch) Floats("batch_threshold", batch.Threshold, 1);
-        list.Add((new("last_fired", "I32", [n]), (nint)b.LastFired));
-        if (Config.Lazy) list.Add((new("last_touched", "I32", [n]), (nint)latent.LastTouched));
+        list.Add((new("last_fired", "I32", [n]) { ByLatent = true }, (nint)b.LastFired));
+        if (Config.Lazy) list.Add((new("last_touched", "I32", [n]) { ByLatent = true }, (nint)latent.LastTouched));
         list.Add((new("previous_norm", "U8", [sizeof(double)]), (nint)optimize.PreviousNorm));
         return list;
 
+        void OfLatents(string name, float* memory, params long[] shape)
+        {
+            if (memory is not null) list.Add((new(name, "F32", shape) { ByLatent = true }, (nint)memory));
+        }
         void Floats(string name, float* memory, params long[] shape)
         {
             if (memory is not null) list.Add((new(name, "F32", shape), (nint)memory));

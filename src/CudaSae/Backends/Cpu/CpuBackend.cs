@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
@@ -14,8 +15,9 @@ sealed unsafe partial class CpuBackend : IBackend
     bool used;      // fresh memory is zero already, and not yet resident
 
     /// <param name="threads">Threads of a step; 0 for one a core.</param>
-    public CpuBackend(SaeSpec spec, TrainConfig config, InputType inputType, int threads = 0)
-        : this(new CpuContext(spec, config, inputType, threads, counting: false)) { }
+    /// <param name="shard">The share of this rank; null for all latents.</param>
+    public CpuBackend(SaeSpec spec, TrainConfig config, InputType inputType, int threads = 0, ShardPlan? shard = null)
+        : this(new CpuContext(spec, config, inputType, threads, counting: false, shard)) { }
 
     CpuBackend(CpuContext context)
     {
@@ -25,15 +27,17 @@ sealed unsafe partial class CpuBackend : IBackend
     }
 
     /// <summary>The memory that a run takes on the host, found without taking it.</summary>
-    public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType)
+    /// <param name="shard">The share of this rank; null for all latents.</param>
+    public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType, ShardPlan? shard = null)
     {
-        using var counting = new CpuContext(spec, config, inputType, 0, counting: true);
+        using var counting = new CpuContext(spec, config, inputType, 0, counting: true, shard);
         _ = new Phases(counting);
         return counting.Arena.Plan;
     }
 
     public SaeSpec Spec => context.Spec;
     public TrainConfig Config => context.Config;
+    public ShardPlan? Shard => context.Shard;
     public MemoryPlan Plan => context.Arena.Plan;
     public BackendKind Kind => BackendKind.Cpu;
     public string StateFormat => "cpu";

@@ -1,3 +1,4 @@
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
@@ -10,9 +11,11 @@ sealed unsafe class CpuContext : IDisposable
 {
     /// <param name="threads">Threads of a step; 0 for one a core.</param>
     /// <param name="counting">Counts memory without taking it, and starts no threads.</param>
-    public CpuContext(SaeSpec spec, TrainConfig config, InputType inputType, int threads, bool counting)
+    /// <param name="shard">The share of this rank; null for all latents.</param>
+    public CpuContext(SaeSpec spec, TrainConfig config, InputType inputType, int threads, bool counting,
+        ShardPlan? shard)
     {
-        (Spec, Config, InputType) = (spec, config, inputType);
+        (Spec, Config, InputType, Shard) = (spec, config, inputType, shard);
         Workers = new(threads > 0 ? threads : Environment.ProcessorCount, start: !counting);
         Arena = new(counting);
         Step = new(spec.Levels);
@@ -24,6 +27,10 @@ sealed unsafe class CpuContext : IDisposable
     public SaeSpec Spec { get; }
     public TrainConfig Config { get; }
     public InputType InputType { get; }
+
+    /// <summary>The share of this rank; null for all latents.</summary>
+    public ShardPlan? Shard { get; }
+
     public Workers Workers { get; }
     public HostArena Arena { get; }
     public CpuStep Step { get; }
@@ -34,7 +41,8 @@ sealed unsafe class CpuContext : IDisposable
     public int Rows => Config.BatchRows;                                            // B
     public int Width => Spec.InputWidth;                                            // d
     public int OutWidth => Spec.OutputWidth;                                        // D
-    public int Latents => Spec.Latents;                                             // n
+    public int Latents => Shard?.Count ?? Spec.Latents;                             // n of this rank
+    public int First => Shard?.First ?? 0;                                          // the first of them
     public int Active => Spec.Active;                                               // k
     public int InStride => (Width + 15) & ~15;                                      // ld
     public int OutStride => (OutWidth + 15) & ~15;                                  // lo

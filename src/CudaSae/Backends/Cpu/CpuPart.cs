@@ -1,3 +1,4 @@
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
@@ -7,8 +8,9 @@ namespace CudaSae.Backends.Cpu;
 /// its loops read them without an indirection.</summary>
 abstract class CpuPart(CpuContext context)
 {
-    /// <summary>Parts of the latents, for any number of threads: partial sums are added in their order.</summary>
-    protected const int LatentParts = 64;
+    /// <summary>Parts of the latents, for any number of threads and ranks: partial sums are added in their
+    /// order.</summary>
+    protected const int LatentParts = LatentCut.Parts;
 
     /// <summary>Rows of a block, for any number of threads: column sums are added block by block.</summary>
     protected const int RowBlock = 32;
@@ -16,7 +18,7 @@ abstract class CpuPart(CpuContext context)
     protected readonly int B = context.Rows;            // rows of a batch
     protected readonly int d = context.Width;           // width of the input
     protected readonly int D = context.OutWidth;        // width of the output
-    protected readonly int n = context.Latents;
+    protected readonly int n = context.Latents;         // latents of this rank
     protected readonly int k = context.Active;          // entries of a row's code
     protected readonly int ld = context.InStride;       // d and D rounded up to 16, zero-padded
     protected readonly int lo = context.OutStride;

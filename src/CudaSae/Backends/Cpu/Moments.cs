@@ -56,12 +56,15 @@ sealed unsafe class MatrixMoments
     public float* M(long row) => m is null ? null : m + row * width;
     public float* V(long row) => v is null ? null : v + row * width;
 
-    public IEnumerable<(StateArray, nint)> State()
+    /// <summary>The arrays in use.</summary>
+    /// <param name="byLatent">Whether a row belongs to a latent.</param>
+    public IEnumerable<(StateArray, nint)> State(bool byLatent)
     {
         var list = new List<(StateArray, nint)>();
         void Add(string suffix, string type, void* memory, params long[] shape)
         {
-            if (memory is not null) list.Add((new($"adam_{suffix}_{Name}", type, shape), (nint)memory));
+            if (memory is not null)
+                list.Add((new($"adam_{suffix}_{Name}", type, shape) { ByLatent = byLatent }, (nint)memory));
         }
         Add("m", "F32", m, Rows, width);
         Add("v", "F32", v, Rows, width);

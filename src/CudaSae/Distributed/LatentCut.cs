@@ -1,0 +1,71 @@
+using CudaSae.Model;
+
+namespace CudaSae.Distributed;
+
+/// <summary>The cut of the latents into one contiguous range for each rank. A range consists of whole parts: the
+/// optimizer adds partial sums by part in the order of the parts, so the sums do not depend on the number of
+/// ranks.</summary>
+sealed class LatentCut
+{
+    /// <summary>Parts of the latents, for any number of threads and ranks.</summary>
+    public const int Parts = 64;
+
+    /// <summary>Latents of a chunk of the CPU's dense path, which adds a reconstruction chunk by chunk.</summary>
+    public const int DenseChunk = 512;
+
+    readonly int latents;
+    readonly int[] parts;           // [ranks + 1] first part of each rank
+
+    LatentCut(int latents, int[] parts) => (this.latents, this.parts) = (latents, parts);
+
+    /// <summary>Number of ranks.</summary>
+    public int Ranks => parts.Length - 1;
+
+    /// <summary>The first latent of a rank; of <see cref="Ranks"/>, the number of latents.</summary>
+    public int First(int rank) => FirstOf(latents, parts[rank]);
+
+    /// <summary>The first part of a rank; of <see cref="Ranks"/>, the number of parts.</summary>
+    public int FirstPart(int rank) => parts[rank];
+
+    /// <summary>The rank that holds a latent.</summary>
+    public int RankOf(int latent)
+    {
+        var rank = 0;
+        while (latent >= First(rank + 1)) rank++;
+        return rank;
+    }
+
+    /// <summary>The first latent of a part.</summary>
+    public static int FirstOf(int latents, int part) => (int)((long)latents * part / Parts);
+
+    /// <summary>Parts of a chunk of the dense path.</summary>
+    public static int DenseParts(int latents) => Math.Min(Math.Max(1, DenseChunk * Parts / Math.Max(latents, 1)), Parts);
+
+    /// <summary>Cuts the latents of a spec as evenly as its method permits.</summary>
+    /// <exception cref="SaeException">The latents cannot be cut into so many ranges.</exception>
+    public static LatentCut For(SaeSpec spec, int ranks)
+    {
+        var starts = new List<int> { 0 };
+        for (var part = 1; part <= Parts; part++)
+            if (FirstOf(spec.Latents, part) > FirstOf(spec.Latents, starts[^1]) && IsPossible(spec, part))
+                starts.Add(part);
+        var cells = starts.Count - 1;
+        if (cells < ranks) throw Refused(spec, ranks, cells);
+        return new(spec.Latents, [.. Enumerable.Range(0, ranks + 1).Select(rank => starts[cells * rank / ranks])]);
+    }
+
+    static bool IsPossible(SaeSpec spec, int part) => part == Parts || spec.Selection switch
+    {
+        Selection.GroupMax => FirstOf(spec.Latents, part) % (spec.Latents / spec.Active) == 0,
+        _ when spec.IsThresholded => part % DenseParts(spec.Latents) == 0,
+        _ => true,
+    };
+
+    static SaeException Refused(SaeSpec spec, int ranks, int most) => new(
+        $"{spec.Latents} latents cannot be divided among {ranks} ranks: " + spec.Selection switch
+        {
+            Selection.GroupMax => $"a rank holds whole groups and whole parts of n / {Parts} latents",
+            _ when spec.IsThresholded => $"{spec.Selection.GetType().Name} needs {DenseChunk} latents or more on a rank",
+            _ => $"a rank holds whole parts of n / {Parts} latents",
+        } + (most > 1 ? $"; start {most} ranks or fewer, or use more latents" : "; start one process, or use more latents"));
+}

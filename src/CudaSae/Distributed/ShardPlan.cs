@@ -1,0 +1,59 @@
+using CudaSae.Model;
+
+namespace CudaSae.Distributed;
+
+/// <summary>The share of one rank in a run on several ranks: a contiguous range of the latents. Every rank has all rows
+/// of a batch, and its own latents' weights, moments and counters; b_dec and a skip connection are on every
+/// rank.</summary>
+sealed class ShardPlan
+{
+    readonly LatentCut cut;
+
+    /// <exception cref="SaeException">The latents cannot be divided among the ranks.</exception>
+    public ShardPlan(ICollective collective, SaeSpec spec)
+    {
+        (Collective, Spec) = (collective, spec);
+        cut = LatentCut.For(spec, collective.Size);
+    }
+
+    public ICollective Collective { get; }
+
+    /// <summary>The spec of the whole SAE.</summary>
+    public SaeSpec Spec { get; }
+
+    public int Rank => Collective.Rank;
+    public int Ranks => Collective.Size;
+
+    /// <summary>Whether this is rank 0, which writes the files and the messages that are not of one rank.</summary>
+    public bool IsRoot => Rank == 0;
+
+    public bool IsLast => Rank == Ranks - 1;
+
+    /// <summary>The first latent of this rank.</summary>
+    public int First => cut.First(Rank);
+
+    /// <summary>Number of latents of this rank.</summary>
+    public int Count => cut.First(Rank + 1) - First;
+
+    /// <summary>The first part of this rank (<see cref="LatentCut.Parts"/>).</summary>
+    public int FirstPart => cut.FirstPart(Rank);
+
+    /// <summary>Number of parts of this rank.</summary>
+    public int Parts => cut.FirstPart(Rank + 1) - FirstPart;
+
+    /// <summary>The first latent of a rank; of <see cref="Ranks"/>, the number of latents.</summary>
+    public int FirstOf(int rank) => cut.First(rank);
+
+    /// <summary>The rank that holds a latent.</summary>
+    public int RankOf(int latent) => cut.RankOf(latent);
+
+    /// <summary>[Ranks + 1] The places of the ranks' latents in an array of all latents.</summary>
+    /// <param name="size">Size of one latent.</param>
+    public long[] LatentStarts(long size = 1) =>
+        [.. Enumerable.Range(0, Ranks + 1).Select(rank => size * cut.First(rank))];
+
+    /// <summary>[Ranks + 1] The places of the ranks' parts in an array of all parts.</summary>
+    /// <param name="size">Size of one part.</param>
+    public long[] PartStarts(long size = 1) =>
+        [.. Enumerable.Range(0, Ranks + 1).Select(rank => size * cut.FirstPart(rank))];
+}
