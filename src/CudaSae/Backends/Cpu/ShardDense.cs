@@ -43,27 +43,28 @@ sealed unsafe class ShardDense : CpuPart
         TakePenalties();
     }
 
-    /// <summary>Passes the sums on, and gives every rank those of all ranks.</summary>
+    /// <summary>Passes the sums on to the next rank, then gives every rank those of all ranks.</summary>
     public void End()
     {
-        Pass(reconstruction, Bytes, share: !nested);
-        if (gateReconstruction is not null) Pass(gateReconstruction, Bytes, share: true);
+        for (var panel = 0; panel < panels; panel++)
+            (penalties[2 * panel], penalties[2 * panel + 1]) = (panelSums[panel].Penalty, panelSums[panel].NextPenalty);
+        if (!plan.IsLast) SendOn();
+        if (nested) ShareLevels();
+        else plan.Collective.Broadcast(reconstruction, Bytes, plan.Ranks - 1);
+        if (gateReconstruction is not null) plan.Collective.Broadcast(gateReconstruction, Bytes, plan.Ranks - 1);
         if (spec.Penalty is not null)
         {
-            for (var panel = 0; panel < panels; panel++)
-                (penalties[2 * panel], penalties[2 * panel + 1]) =
-                    (panelSums[panel].Penalty, panelSums[panel].NextPenalty);
-            Pass(penalties, PenaltyBytes, share: true);
+            plan.Collective.Broadcast(penalties, PenaltyBytes, plan.Ranks - 1);
             TakePenalties();
         }
-        if (nested) ShareLevels();
         step.MaxRow = counts.Share(rowCount, int.MaxValue).Fullest;
     }
 
-    void Pass(void* sums, long bytes, bool share)
+    void SendOn()
     {
-        if (!plan.IsLast) plan.Collective.Send(sums, bytes, plan.Rank + 1);
-        if (share) plan.Collective.Broadcast(sums, bytes, plan.Ranks - 1);
+        plan.Collective.Send(reconstruction, Bytes, plan.Rank + 1);
+        if (gateReconstruction is not null) plan.Collective.Send(gateReconstruction, Bytes, plan.Rank + 1);
+        if (spec.Penalty is not null) plan.Collective.Send(penalties, PenaltyBytes, plan.Rank + 1);
     }
 
     void TakePenalties()
