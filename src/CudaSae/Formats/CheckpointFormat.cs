@@ -9,8 +9,8 @@ namespace CudaSae.Formats;
 sealed class CheckpointFormat : ISaeFormat
 {
     public string Name => "checkpoint";
-    public string Layout => "a run that has not finished: its newest checkpoint, or a file checkpoint/step-N.safetensors "
-        + "or step-N.index.json";
+    public string Layout => "a run that has not finished: its newest checkpoint, or a file "
+        + "checkpoint/step-N.safetensors or step-N.index.json";
 
     public bool Recognizes(string path)
     {

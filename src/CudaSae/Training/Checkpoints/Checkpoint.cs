@@ -20,9 +20,9 @@ readonly record struct CheckpointPosition(long Step, RowCursor Cursor,
     IReadOnlyDictionary<string, string>? State = null, double? Fvu = null);
 
 /// <summary>A checkpoint: all of a backend's state in one safetensors file, checkpoint/step-N.safetensors, with
-/// checksums. Several ranks write a file each and checkpoint/step-N.index.json (<see cref="RankedSave"/>). Any number of
-/// ranks, or one process, restores a checkpoint in either form. It is written atomically. The newest ones are kept, and
-/// the one of the lowest FVU.</summary>
+/// checksums. Several ranks write a file each and checkpoint/step-N.index.json (<see cref="RankedSave"/>). Any number
+/// of ranks, or one process, restores a checkpoint in either form. It is written atomically. The newest ones are kept,
+/// and the one of the lowest FVU.</summary>
 static class Checkpoint
 {
     /// <summary>Writes a checkpoint directly from the backend, and returns when it is complete. All ranks of a run call
@@ -151,8 +151,8 @@ static class Checkpoint
     internal static TensorFile Open(string path, int share = 0, int shares = 1) => CheckpointFolder.IsIndex(path)
         ? RankedFile.OpenVerified(path, share, shares) : CheckpointFile.OpenVerified(path, share, shares);
 
-    /// <summary>Opens a checkpoint on all ranks. Each rank compares the checksums of a share of the tensors, and what one
-    /// rank finds applies to all.</summary>
+    /// <summary>Opens a checkpoint on all ranks. Each rank compares the checksums of a share of the tensors, and what
+    /// one rank finds applies to all.</summary>
     static TensorFile Open(string path, ICollective? ranks)
     {
         if (ranks is null) return Open(path);

@@ -13,11 +13,14 @@ static class CheckpointFolder
     /// <summary>The folder of a run's checkpoints.</summary>
     public static string Of(string run) => Path.Combine(run, Name);
 
-    /// <summary>Returns the folder of the run whose checkpoint folder holds a file; null for any other file.</summary>
-    public static string? RunOf(string file) =>
-        Path.GetDirectoryName(Path.GetFullPath(file)) is { } folder && Path.GetFileName(folder) == Name
-            ? Path.GetDirectoryName(folder)
-            : null;
+    /// <summary>Returns the folder of the run whose checkpoint folder holds a file, directly or in the folder of its
+    /// ranks; null for any other file.</summary>
+    public static string? RunOf(string file)
+    {
+        var folder = Path.GetDirectoryName(Path.GetFullPath(file));
+        if (folder is not null && RankFolders.IsName(Path.GetFileName(folder))) folder = Path.GetDirectoryName(folder);
+        return folder is not null && Path.GetFileName(folder) == Name ? Path.GetDirectoryName(folder) : null;
+    }
 
     public static string StepPath(string run, long step) => Path.Combine(Of(run), NameOf(step) + SingleEnd);
     public static string IndexPath(string run, long step) => Path.Combine(Of(run), NameOf(step) + IndexEnd);

@@ -71,7 +71,7 @@ sealed record CheckpointIndex(int Version, long Step, int Ranks, RankFile[] File
     {
         if (Files.Length != Ranks || Ranks < 2)
             throw new DamagedCheckpointException(path, $"it names {Files.Length} files of {Ranks} ranks");
-        var next = 0;
+        var next = 0L;
         for (var rank = 0; rank < Ranks; rank++)
         {
             var (file, expected) = (Files[rank], RankFile.NameOf(rank, Ranks));
@@ -85,8 +85,8 @@ sealed record CheckpointIndex(int Version, long Step, int Ranks, RankFile[] File
         }
     }
 
-    /// <summary>Returns the CRC-32 of the index as text: the lines version=, step= and ranks=, a line key=value for each
-    /// entry of the metadata in the order of the names, and a line for each file.</summary>
+    /// <summary>Returns the CRC-32 of the index as text: the lines version=, step= and ranks=, a line key=value for
+    /// each entry of the metadata in the order of the names, and a line for each file.</summary>
     string Crc()
     {
         var text = new StringBuilder().Append(CultureInfo.InvariantCulture,

@@ -3,8 +3,8 @@ using CudaSae.Files;
 
 namespace CudaSae.Training.Checkpoints;
 
-/// <summary>A checkpoint of several ranks as one file: its tensors have the rows of all latents, which are read from the
-/// files that hold them. Arrays of which every rank had a copy are read from the file of rank 0.</summary>
+/// <summary>A checkpoint of several ranks as one file: its tensors have the rows of all latents, which are read from
+/// the files that hold them. Arrays of which every rank had a copy are read from the file of rank 0.</summary>
 sealed class RankedFile : TensorFile
 {
     readonly CheckpointIndex index;
