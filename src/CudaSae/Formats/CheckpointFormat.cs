@@ -9,12 +9,14 @@ namespace CudaSae.Formats;
 sealed class CheckpointFormat : ISaeFormat
 {
     public string Name => "checkpoint";
-    public string Layout => "a run that has not finished: its newest checkpoint/step-N.safetensors, or such a file";
+    public string Layout => "a run that has not finished: its newest checkpoint, or a file "
+        + "checkpoint/step-N.safetensors or step-N.index.json";
 
     public bool Recognizes(string path)
     {
         if (Directory.Exists(path)) return Checkpoint.Exists(path);
         if (!File.Exists(path)) return false;
+        if (CheckpointFolder.IsIndex(path)) return true;
         try
         {
             using var file = TensorFile.Open(path);
@@ -27,7 +29,7 @@ sealed class CheckpointFormat : ISaeFormat
     public SaeModel Read(string path)
     {
         var notes = new List<string>();
-        using var file = Directory.Exists(path) ? Newest(path, notes) : CheckpointFile.OpenVerified(path);
+        using var file = Directory.Exists(path) ? Newest(path, notes) : Checkpoint.Open(path);
         var (spec, config, scale) = Records(file);
         var at = Checkpoint.Position(file);
         notes.Add($"read from the checkpoint {file.Path}, step {at.Step} of {config.Steps}");
@@ -44,7 +46,7 @@ sealed class CheckpointFormat : ISaeFormat
         }
     }
 
-    static SafetensorsFile Newest(string run, List<string> notes)
+    static TensorFile Newest(string run, List<string> notes)
     {
         var file = Checkpoint.OpenNewest(run, static _ => { }, out var damaged);
         notes.AddRange(damaged.Select(one => one.Message));
@@ -53,7 +55,7 @@ sealed class CheckpointFormat : ISaeFormat
 
     /// <summary>Returns the records of the checkpoint, or, for checkpoints of older versions, those in train.json of
     /// the run's folder.</summary>
-    static (SaeSpec, TrainConfig, DataScale) Records(SafetensorsFile file)
+    static (SaeSpec, TrainConfig, DataScale) Records(TensorFile file)
     {
         if (Checkpoint.RecordsOf(file) is var (spec, config) && DataScale.From(file.Metadata) is { } scale)
             return (spec, config, scale);

@@ -9,7 +9,7 @@ namespace CudaSae.Formats;
 /// <summary>Reads the weights among a checkpoint's arrays, as either backend writes them. Rows are padded at their
 /// ends, matrices are in float32 (CPU) or in two halves of 16 bits (kernels), and θ has the form that the optimizer
 /// updates.</summary>
-sealed class CheckpointWeights(SafetensorsFile file, SaeSpec spec)
+sealed class CheckpointWeights(TensorFile file, SaeSpec spec)
 {
     readonly bool split = file.Tensors.ContainsKey("w_enc_hi");
 

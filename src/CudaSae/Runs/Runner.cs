@@ -1,5 +1,6 @@
 using CudaSae.Activations;
 using CudaSae.Backends;
+using CudaSae.Distributed;
 using CudaSae.Formats;
 using CudaSae.Model;
 using CudaSae.Training;
@@ -21,18 +22,26 @@ sealed class Runner(IBackend backend, ActivationSource source, long trainRows, D
     /// <summary>Number of rows that were left out because they hold NaN or infinity.</summary>
     public long SkippedRows { get; private set; }
 
-    /// <summary>Starts from the weights that spec, config and data determine.</summary>
+    /// <summary>Starts from the weights that spec, config and data determine. A rank makes those of its own
+    /// latents.</summary>
     public void Begin(TrainingStart start)
     {
-        using var weights = start.Weights(Backend.Spec, Backend.Config);
+        using var weights = start.Weights(Backend.Spec, Backend.Config, Backend.Shard);
         Backend.SetParameters(weights);
     }
 
     /// <summary>Starts from weights for raw activations, and converts them to the run's scales in place.</summary>
+    /// <param name="raw">The weights of all latents, also on several ranks.</param>
     public void Begin(SaeParameters raw)
     {
         Folding.TrainedScales(raw, 1 / Scale.InputScale, 1 / Scale.TargetScale);
-        Backend.SetParameters(raw);
+        if (Backend.Shard is not { } shard)
+        {
+            Backend.SetParameters(raw);
+            return;
+        }
+        using var own = OwnLatents.Rows(raw, shard);
+        Backend.SetParameters(own);
     }
 
     /// <summary>Resumes from a run's newest checkpoint.</summary>
@@ -67,40 +76,47 @@ sealed class Runner(IBackend backend, ActivationSource source, long trainRows, D
     public void Prune()
     {
         if (Backend.Config.PruneBelow <= 0) return;
-        using var weights = new SaeParameters(Backend.Spec);
+        var own = OwnLatents.Of(Backend.Spec, Backend.Shard);
+        using var weights = new SaeParameters(own);
         Backend.GetParameters(weights);
-        Export.Prune(Backend.Spec, weights, Backend.Config.PruneBelow);
+        Export.Prune(own, weights, Backend.Config.PruneBelow);
         Backend.SetParameters(weights);
     }
 
     /// <summary>Measures the SAE on rows.</summary>
     public Evaluation Evaluate(RowSlice held) => Evaluator.Run(Backend, held, Scale);
 
-    /// <summary>Returns a copy of the current SAE, for raw activations.</summary>
-    public SaeModel Model()
+    /// <summary>Returns a copy of the current SAE, for raw activations. All ranks of a run call it, and rank 0 gets the
+    /// SAE of all latents.</summary>
+    /// <returns>Null on ranks other than 0.</returns>
+    public SaeModel? Model()
     {
-        var weights = new SaeParameters(Backend.Spec);
-        Backend.GetParameters(weights);
+        if (ShardWeights.Gather(Backend) is not { } weights) return null;
         Export.Finish(Backend.Spec, Backend.Config, weights, Scale);
         return new(Backend.Spec, weights);
     }
 
     /// <summary>Writes the SAE for raw activations into a folder. The moving average of its weights is written into
-    /// average/, and a Gated SAE also as a JumpReLU SAE into jumprelu/.</summary>
-    /// <returns>Notes for the user, one line each.</returns>
+    /// average/, and a Gated SAE also as a JumpReLU SAE into jumprelu/. All ranks of a run call it. Rank 0 receives the
+    /// weights of the others and writes the files of a single process, so the memory of its machine must hold the
+    /// weights of all latents. The weights are one file of any size.</summary>
+    /// <returns>Notes for the user, one line each; none on ranks other than 0.</returns>
     public IReadOnlyList<string> Save(string folder)
     {
         var notes = new List<string>();
-        using var weights = new SaeParameters(Backend.Spec);
-        Backend.GetParameters(weights);
-        Save(folder, weights, notes);
-        if (Backend.Config.EmaDecay <= 0) return notes;
-        Backend.GetAverage(weights);
-        Save(Path.Combine(folder, "average"), weights, notes);
+        using var weights = new ShardWeights(Backend);
+        Save(folder, weights.Current(), notes);
+        if (Backend.Config.EmaDecay > 0) Save(Path.Combine(folder, "average"), weights.Average(), notes);
         return notes;
     }
 
-    void Save(string folder, SaeParameters weights, List<string> notes)
+    void Save(string folder, SaeParameters? weights, List<string> notes) =>
+        RankAgreement.Do(Backend.Shard?.Collective, () =>
+        {
+            if (weights is not null) Write(folder, weights, notes);
+        });
+
+    void Write(string folder, SaeParameters weights, List<string> notes)
     {
         var (spec, config) = (Backend.Spec, Backend.Config);
         var pruned = Export.Finish(spec, config, weights, Scale);

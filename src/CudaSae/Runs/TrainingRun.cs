@@ -95,14 +95,15 @@ sealed class TrainingRun : IDisposable
     }
 
     /// <summary>Sets the backend's weights, from the newest checkpoint in the folder or from the start, and saves the
-    /// record. A run that was killed before its first checkpoint starts from the beginning.</summary>
+    /// record. A run that was killed before its first checkpoint starts from the beginning. All ranks call it, and rank
+    /// 0 writes the record.</summary>
     /// <param name="note">Takes one line on each fact that a person should see.</param>
     /// <param name="changes">Settings that differ from those of the run so far, one line each.</param>
     /// <exception cref="SaeException">The checkpoints are damaged or belong to another run, or the folder cannot be
     /// written.</exception>
     public void Begin(Action<string> note, params ReadOnlySpan<string> changes)
     {
-        var resumes = Folder is not null && Checkpoint.Exists(Folder);
+        var resumes = Folder is not null && Checkpoint.Exists(Folder, ranks);
         if (resumes) Runner.Resume(Folder!, note);
         else if (start is null) start = StartAgain(note);
         foreach (var change in changes)
@@ -111,7 +112,7 @@ sealed class TrainingRun : IDisposable
             note(line);
             Record = Record with { Changes = [.. Record.Changes, line] };
         }
-        if (Folder is not null) Record.Save(Folder);
+        if (Folder is not null) RankAgreement.OnRoot(ranks, () => Record.Save(Folder));
         if (resumes) return;
         if (warns && start!.Warning is { } warning) note(warning);
         if (weights is null) Runner.Begin(start!);

@@ -8,13 +8,16 @@ namespace CudaSae.Training;
 /// b_enc is 0 or set from the data, and b_dec is the centre of the target.</summary>
 static class Initialization
 {
-    /// <summary>Fills <paramref name="into"/>; row f depends only on (seed, f).</summary>
+    /// <summary>Fills <paramref name="into"/>; the row of latent f depends only on (seed, f).</summary>
+    /// <param name="into">Rows of all latents, or of the latents from <paramref name="first"/> on.</param>
+    /// <param name="spec">The spec of the whole SAE.</param>
     /// <param name="statistics">Statistics of the input.</param>
     /// <param name="target">Statistics of a transcoder's target; null for the input.</param>
+    /// <param name="first">The latent of the first row.</param>
     public static void Fill(SaeParameters into, SaeSpec spec, TrainConfig config, DataStatistics statistics,
-        DataScale scale, DataStatistics? target = null)
+        DataScale scale, DataStatistics? target = null, int first = 0)
     {
-        for (long f = 0; f < spec.Latents; f++) FillRow(into, spec, config, f);
+        for (long row = 0; row < into.WEnc.Rows; row++) FillRow(into, spec, config, row, first + row);
         Array.Clear(into.BEnc);
         if (spec.Selection is Selection.JumpRelu jump) Array.Fill(into.Threshold, Math.Max(jump.InitialThreshold, 0));
         var middle = target ?? statistics;
@@ -28,9 +31,10 @@ static class Initialization
         if (config.InitialFiringRate > 0) SetFiringRate(into, spec, config.InitialFiringRate, statistics, scale);
     }
 
-    static void FillRow(SaeParameters into, SaeSpec spec, TrainConfig config, long f)
+    /// <summary>Fills the row of latent <paramref name="f"/>.</summary>
+    static void FillRow(SaeParameters into, SaeSpec spec, TrainConfig config, long row, long f)
     {
-        Span<float> dec = into.WDec[f], enc = into.WEnc[f];
+        Span<float> dec = into.WDec[row], enc = into.WEnc[row];
         if (config.DecoderInit == DecoderInit.Uniform)
         {
             var bound = 1 / Math.Sqrt(dec.Length);
@@ -50,7 +54,7 @@ static class Initialization
             : (double)spec.InputWidth / spec.Latents;
         if (spec.Tying == Tying.Tied) factor = 1;
         foreach (ref var w in enc) w = (float)(w * factor);
-        if (spec.Tying == Tying.Scaled) into.Scale[f] = (float)factor;
+        if (spec.Tying == Tying.Scaled) into.Scale[row] = (float)factor;
         if (spec.DecoderNorm == DecoderNorm.Unit && Matrix.Norm(dec) is var length)
             foreach (ref var w in dec) w = (float)(w / length);
     }
@@ -60,7 +64,7 @@ static class Initialization
     static void SetFiringRate(SaeParameters into, SaeSpec spec, double rate, DataStatistics statistics, DataScale scale)
     {
         var rows = Math.Min(statistics.SampleRows, 1024);
-        Parallel.For(0, spec.Latents, () => new float[rows], (f, _, z) =>
+        Parallel.For(0, (int)into.WEnc.Rows, () => new float[rows], (f, _, z) =>
         {
             var weights = into.WEnc[f];
             for (var b = 0; b < rows; b++)

@@ -1,4 +1,5 @@
 using CudaSae.Activations;
+using CudaSae.Distributed;
 using CudaSae.Model;
 
 namespace CudaSae.Training;
@@ -41,10 +42,12 @@ sealed class TrainingStart
     /// <summary>A warning of one line if a dimension of the input dominates its norm; otherwise null.</summary>
     public string? Warning { get; }
 
-    public SaeParameters Weights(SaeSpec spec, TrainConfig config)
+    /// <summary>Makes the initial weights.</summary>
+    /// <param name="shard">The share of a rank, which gets the rows of its own latents; null for all.</param>
+    public SaeParameters Weights(SaeSpec spec, TrainConfig config, ShardPlan? shard = null)
     {
-        var parameters = new SaeParameters(spec);
-        Initialization.Fill(parameters, spec, config, input, Scale, target);
+        var parameters = new SaeParameters(OwnLatents.Of(spec, shard));
+        Initialization.Fill(parameters, spec, config, input, Scale, target, shard?.First ?? 0);
         return parameters;
     }
 }

@@ -22,9 +22,9 @@ sealed partial class FuzzTargets : IDisposable
         : Directory.CreateTempSubdirectory("cudasae-fuzz");
 
     public FuzzTargets() => All =
-        [Safetensors(), Npy(), Npz(), Pt(), Arrow(), ArrowState(), Checkpoints(), WholeCheckpoints(), TrainJson(),
-        Settings(), Tokenizer(), TfJs(), Saev(), Http(), LabelsCsv(), LabelsNpy(), Idx(), Vocabulary(), Sentences(),
-        Llama2(), Llama2Vocabulary(), SweepJson(), OutcomeJson(), MetricsLines(), Chapters(), Densities(),
+        [Safetensors(), Npy(), Npz(), Pt(), Arrow(), ArrowState(), Checkpoints(), WholeCheckpoints(),
+        RankedCheckpoints(), TrainJson(), Settings(), Tokenizer(), TfJs(), Saev(), Http(), LabelsCsv(), LabelsNpy(),
+        Idx(), Vocabulary(), Sentences(), Llama2(), Llama2Vocabulary(), SweepJson(), OutcomeJson(), MetricsLines(), Chapters(), Densities(),
         TokenLines(), Sites(), CommandLines(), TrainLines(), .. Formats()];
 
     public IReadOnlyList<FuzzTarget> All { get; }

@@ -80,7 +80,7 @@ sealed class ToyStudy : IDisposable
         run.Open();
         run.Begin(static _ => { });
         run.Runner.Train(null, new Silent());
-        return (run.Runner.Model(), run.Evaluate());
+        return (run.Runner.Model()!, run.Evaluate());
     }
 
     (int[] Latents, double[] Cosines) Match()

@@ -3,6 +3,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using CudaSae.Activations;
 using CudaSae.Backends;
+using CudaSae.Distributed;
 using CudaSae.Feeding;
 using CudaSae.Files;
 using CudaSae.Model;
@@ -19,33 +20,33 @@ readonly record struct CheckpointPosition(long Step, RowCursor Cursor,
     IReadOnlyDictionary<string, string>? State = null, double? Fvu = null);
 
 /// <summary>A checkpoint: all of a backend's state in one safetensors file, checkpoint/step-N.safetensors, with
-/// checksums. It is written atomically. The newest ones are kept, and the one of the lowest FVU.</summary>
+/// checksums. Several ranks write a file each and checkpoint/step-N.index.json (<see cref="RankedSave"/>). Any number
+/// of ranks, or one process, restores a checkpoint in either form. It is written atomically. The newest ones are kept,
+/// and the one of the lowest FVU.</summary>
 static class Checkpoint
 {
-    /// <summary>Writes a checkpoint directly from the backend, and returns when it is complete.
-    /// <see cref="CheckpointWriter"/> writes in the background.</summary>
+    /// <summary>Writes a checkpoint directly from the backend, and returns when it is complete. All ranks of a run call
+    /// it at the same step. <see cref="CheckpointWriter"/> writes in the background.</summary>
     /// <exception cref="SaeException">The folder cannot be written or the disk is full; older checkpoints are
     /// unchanged.</exception>
-    public static string Save(string run, IBackend backend, CheckpointPosition at) =>
-        Save(run, backend, backend.State, backend.ReadState, at);
-
-    internal static string Save(string run, IBackend backend, IReadOnlyList<StateArray> arrays, StateReader read,
-        CheckpointPosition at)
+    public static string Save(string run, IBackend backend, CheckpointPosition at)
     {
-        var path = CheckpointFolder.StepPath(run, at.Step);
-        CheckpointFile.Write(path, arrays, read, Metadata(backend, at));
-        CheckpointFolder.Rotate(run, path, at.Fvu, backend.Config.KeepCheckpoints, backend.Config.KeepBest);
-        return path;
+        var save = CheckpointSave.Begin(run, backend, at);
+        save.Write(backend.State, backend.ReadState);
+        return save.Commit();
     }
 
     /// <summary>Returns whether a run has a checkpoint, whole or damaged. A run that was killed before its first
     /// checkpoint has none.</summary>
-    public static bool Exists(string run) => CheckpointFolder.Candidates(run).Length > 0;
+    /// <param name="ranks">The ranks of the run, which all call it and get the result of rank 0; null for one
+    /// process.</param>
+    public static bool Exists(string run, ICollective? ranks = null) =>
+        CheckpointFolder.Candidates(run, ranks).Length > 0;
 
     /// <summary>Returns the folder of the run whose checkpoint folder holds a file; null for any other file.</summary>
     public static string? RunOf(string file) => CheckpointFolder.RunOf(file);
 
-    static Dictionary<string, string> Metadata(IBackend backend, CheckpointPosition at)
+    internal static Dictionary<string, string> Metadata(IBackend backend, CheckpointPosition at)
     {
         var metadata = new Dictionary<string, string>(at.State ?? new Dictionary<string, string>())
         {
@@ -80,8 +81,8 @@ static class Checkpoint
         }
     }
 
-    /// <summary>Restores the newest checkpoint of a run. Its checksums are compared before any state is
-    /// written.</summary>
+    /// <summary>Restores the newest checkpoint of a run. Its checksums are compared before any state is written. The
+    /// ranks of a run all call it, restore the same checkpoint, and each compare a share of the checksums.</summary>
     /// <param name="note">Takes one line on each damaged checkpoint, with the older one that is used instead; damaged
     /// ones are renamed to *.damaged. Null to refuse a damaged one.</param>
     /// <exception cref="SaeException">There is no checkpoint, all are damaged, or it belongs to another architecture or
@@ -89,8 +90,9 @@ static class Checkpoint
     public static CheckpointPosition Restore(string run, IBackend backend, uint deadAfterSteps,
         Action<string>? note = null)
     {
-        using var file = OpenNewest(run, note, out var damaged);
-        if (!CheckpointFile.HasChecksums(file))
+        var ranks = backend.Shard?.Collective;
+        using var file = OpenNewest(run, note, out var damaged, ranks);
+        if (file is SafetensorsFile single && !CheckpointFile.HasChecksums(single))
             note?.Invoke($"{file.Path} is of version 1, without checksums: it is restored unchecked");
         if (file.Metadata.TryGetValue("backend", out var writtenBy) && writtenBy != backend.StateFormat)
             throw new SaeException($"{file.Path} holds the state of the {writtenBy} backend, but this run's backend is "
@@ -99,12 +101,13 @@ static class Checkpoint
         var at = Position(file);
         if (RecordsOf(file) is var (spec, config))
             ResumeRules.RequireSame(file.Path, (spec, config), (backend.Spec, backend.Config));
-        CheckpointFile.WriteInto(file, backend);
+        RankAgreement.Do(ranks, () => CheckpointFile.WriteInto(file, backend));
         backend.AfterRestore((uint)at.Step, deadAfterSteps);
         foreach (var one in damaged)
         {
-            CheckpointFolder.SetAside(one.Path);
-            note!($"{one.Message}; it is now {Path.GetFileName(one.Path)}.damaged, and the run resumes from "
+            RankAgreement.OnRoot(ranks, () => CheckpointFolder.SetAside(one.Path));
+            note!($"{one.Message}; {(CheckpointFolder.IsIndex(one.Path) ? "its index" : "it")} is now "
+                + $"{Path.GetFileName(one.Path)}.damaged, and the run resumes from "
                 + $"{Path.GetFileName(file.Path)}, step {at.Step}");
         }
         return at;
@@ -113,7 +116,7 @@ static class Checkpoint
     /// <summary>Returns spec and config of the run that wrote a checkpoint; null for an older checkpoint. Config fields
     /// that a checkpoint does not keep have their defaults.</summary>
     /// <exception cref="SaeException">They cannot be read.</exception>
-    internal static (SaeSpec Spec, TrainConfig Config)? RecordsOf(SafetensorsFile file)
+    internal static (SaeSpec Spec, TrainConfig Config)? RecordsOf(TensorFile file)
     {
         if (!file.Metadata.TryGetValue(SpecKey, out var spec) || !file.Metadata.TryGetValue(ConfigKey, out var config))
             return null;
@@ -130,7 +133,7 @@ static class Checkpoint
         }
     }
 
-    internal static CheckpointPosition Position(SafetensorsFile file)
+    internal static CheckpointPosition Position(TensorFile file)
     {
         return new(Number("step"), new(Number("epoch"), Number("position")), file.Metadata);
 
@@ -140,17 +143,46 @@ static class Checkpoint
             ? number : throw new SaeException($"{file.Path} is not a checkpoint: its metadata lacks {key}");
     }
 
+    /// <summary>Opens a checkpoint by its file or its index, and compares the checksums of a share of the
+    /// tensors.</summary>
+    /// <exception cref="DamagedCheckpointException">A byte differs from the one that was written, or a rank's file is
+    /// missing; names the file.</exception>
+    /// <exception cref="SaeException">The checkpoint is of a later version, or access is denied.</exception>
+    internal static TensorFile Open(string path, int share = 0, int shares = 1) => CheckpointFolder.IsIndex(path)
+        ? RankedFile.OpenVerified(path, share, shares) : CheckpointFile.OpenVerified(path, share, shares);
+
+    /// <summary>Opens a checkpoint on all ranks. Each rank compares the checksums of a share of the tensors, and what
+    /// one rank finds applies to all.</summary>
+    static TensorFile Open(string path, ICollective? ranks)
+    {
+        if (ranks is null) return Open(path);
+        TensorFile? file = null;
+        SaeException? own = null;
+        try { file = Open(path, ranks.Rank, ranks.Size); }
+        catch (SaeException e) { own = e; }
+        var (level, rank) = RankAgreement.Worst(ranks, own is null ? Whole : own is DamagedCheckpointException ? Damaged
+            : Refused);
+        if (level == Whole) return file!;
+        file?.Dispose();
+        var message = ranks.Broadcast(own?.Message, rank);
+        throw level == Damaged ? new DamagedCheckpointException(message)
+            : new SaeException(message, own, SaeErrorKind.Files);
+    }
+
+    const int Whole = 0, Damaged = 1, Refused = 2;      // what a rank finds; the highest applies
+
     /// <summary>Opens the newest checkpoint that is whole.</summary>
     /// <param name="note">Null to refuse a run whose newest checkpoint is damaged.</param>
     /// <param name="damaged">Receives the newer checkpoints, which are damaged, with the reasons.</param>
-    internal static SafetensorsFile OpenNewest(string run, Action<string>? note,
-        out List<(string Path, string Message)> damaged)
+    /// <param name="ranks">The ranks of the run, which all call it; null for one process.</param>
+    internal static TensorFile OpenNewest(string run, Action<string>? note,
+        out List<(string Path, string Message)> damaged, ICollective? ranks = null)
     {
         damaged = [];
-        foreach (var path in CheckpointFolder.Candidates(run))
+        foreach (var path in CheckpointFolder.Candidates(run, ranks))
             try
             {
-                var file = CheckpointFile.OpenVerified(path);
+                var file = Open(path, ranks);
                 if (damaged.Count == 0 || note is not null) return file;
                 file.Dispose();
                 throw new SaeException($"{damaged[0].Message}; {path} is whole: move the damaged one away to resume "

@@ -1,71 +1,78 @@
-using System.Globalization;
+using CudaSae.Distributed;
 using CudaSae.Files;
 
 namespace CudaSae.Training.Checkpoints;
 
-/// <summary>The checkpoint files of a run: checkpoint/step-N.safetensors and checkpoint/best.safetensors.</summary>
+/// <summary>The checkpoints of a run: checkpoint/step-N.safetensors of one process, checkpoint/step-N.index.json of
+/// several ranks, and checkpoint/best in either form.</summary>
 static class CheckpointFolder
 {
-    const string Name = "checkpoint", Pattern = "step-*.safetensors";
+    public const string IndexEnd = ".index.json";
+    const string Name = "checkpoint", SingleEnd = ".safetensors", Step = "step-", Best = "best";
 
-    static string Folder(string run) => Path.Combine(run, Name);
+    /// <summary>The folder of a run's checkpoints.</summary>
+    public static string Of(string run) => Path.Combine(run, Name);
 
-    /// <summary>Returns the folder of the run whose checkpoint folder holds a file; null for any other file.</summary>
-    public static string? RunOf(string file) =>
-        Path.GetDirectoryName(Path.GetFullPath(file)) is { } folder && Path.GetFileName(folder) == Name
-            ? Path.GetDirectoryName(folder)
-            : null;
+    /// <summary>Returns the folder of the run whose checkpoint folder holds a file, directly or in the folder of its
+    /// ranks; null for any other file.</summary>
+    public static string? RunOf(string file)
+    {
+        var folder = Path.GetDirectoryName(Path.GetFullPath(file));
+        if (folder is not null && RankFolders.IsName(Path.GetFileName(folder))) folder = Path.GetDirectoryName(folder);
+        return folder is not null && Path.GetFileName(folder) == Name ? Path.GetDirectoryName(folder) : null;
+    }
 
-    public static string StepPath(string run, long step) => Path.Combine(Folder(run), $"step-{step:D9}.safetensors");
-    public static string BestPath(string run) => Path.Combine(Folder(run), "best.safetensors");
+    public static string StepPath(string run, long step) => Path.Combine(Of(run), NameOf(step) + SingleEnd);
+    public static string IndexPath(string run, long step) => Path.Combine(Of(run), NameOf(step) + IndexEnd);
+    public static string BestPath(string run) => Path.Combine(Of(run), Best + SingleEnd);
+    public static string BestIndexPath(string run) => Path.Combine(Of(run), Best + IndexEnd);
+
+    /// <summary>The name of a step's checkpoint, without an ending.</summary>
+    public static string NameOf(long step) => $"{Step}{step:D9}";
+
+    /// <summary>Returns the name of a checkpoint's file or index without its ending.</summary>
+    public static string StepOf(string path) => Path.GetFileName(path).Split('.')[0];
+
+    /// <summary>Returns whether a path has the name of the index of a checkpoint.</summary>
+    public static bool IsIndex(string path) => Path.GetFileName(path) is var name
+        && name.EndsWith(IndexEnd, StringComparison.Ordinal)
+        && (name == Best + IndexEnd || name.StartsWith(Step, StringComparison.Ordinal));
 
     /// <summary>Returns the checkpoints from which a run may resume: the newest first, and the best one after all
     /// others.</summary>
     public static string[] Candidates(string run) =>
-        [.. Enumerable.Reverse(Steps(run)), .. File.Exists(BestPath(run)) ? [BestPath(run)] : Array.Empty<string>()];
+    [
+        .. Enumerable.Reverse(Steps(run)),
+        .. new[] { BestIndexPath(run), BestPath(run) }.Where(File.Exists),
+    ];
 
-    static string[] Steps(string run) => !Directory.Exists(Folder(run)) ? []
-        : [.. Directory.GetFiles(Folder(run), Pattern).OrderBy(path => path.Length)
+    /// <summary>Returns the candidates that rank 0 finds, on all ranks.</summary>
+    /// <param name="ranks">Null for one process.</param>
+    public static string[] Candidates(string run, ICollective? ranks)
+    {
+        if (ranks is null) return Candidates(run);
+        var names = ranks.Rank > 0 ? null
+            : "/" + string.Join('/', Candidates(run).Select(path => Path.GetFileName(path)));
+        return [.. ranks.Broadcast(names, 0).Split('/', StringSplitOptions.RemoveEmptyEntries)
+            .Select(name => Path.Combine(Of(run), name))];
+    }
+
+    /// <summary>Returns the checkpoints of steps in both forms, the oldest first.</summary>
+    public static string[] Steps(string run) => !Directory.Exists(Of(run)) ? []
+        : [.. Directory.GetFiles(Of(run), Step + "*" + SingleEnd)
+            .Concat(Directory.GetFiles(Of(run), Step + "*" + IndexEnd))
+            .OrderBy(path => StepOf(path).Length).ThenBy(StepOf, StringComparer.Ordinal)
             .ThenBy(path => path, StringComparer.Ordinal)];
-
-    /// <summary>Makes a new checkpoint the best one if its FVU is the lowest, and then deletes the checkpoints before
-    /// the last <paramref name="keep"/>. The new checkpoint must be complete and synced.</summary>
-    public static void Rotate(string run, string written, double? fvu, int keep, bool keepBest)
-    {
-        try
-        {
-            if (keepBest && fvu is { } now && !(BestFvu(run) <= now)) AtomicFile.LinkOrCopy(written, BestPath(run));
-            foreach (var old in Steps(run).SkipLast(keep)) File.Delete(old);
-            // A process that was killed leaves temporary files.
-            foreach (var cut in Directory.GetFiles(Folder(run), "*.tmp")) File.Delete(cut);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new SaeException($"{written} is saved, but an older checkpoint cannot be removed: "
-                + $"{e.Message.TrimEnd('.')}",
-                e, SaeErrorKind.Files);
-        }
-    }
-
-    /// <summary>Returns the FVU of the best checkpoint; null if there is none or it cannot be read.</summary>
-    static double? BestFvu(string run)
-    {
-        if (!File.Exists(BestPath(run))) return null;
-        try
-        {
-            using var file = CheckpointFile.OpenHeader(BestPath(run));
-            return file.Metadata.TryGetValue("fvu", out var text)
-                && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var fvu)
-                && fvu >= 0 ? fvu : null;       // a negative FVU is the result of cancellation
-        }
-        catch (DamagedCheckpointException) { return null; }
-    }
 
     /// <summary>Renames a damaged checkpoint. It no longer counts as a kept checkpoint, and can still be
     /// examined.</summary>
     public static void SetAside(string path)
     {
-        try { File.Move(path, path + ".damaged", overwrite: true); }
+        try
+        {
+            File.Move(path, path + ".damaged", overwrite: true);
+            if (IsIndex(path) && RunOf(path) is { } run) RankFolders.SetAside(run, path, path + ".damaged");
+        }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new SaeException($"{path} is damaged and cannot be renamed: {e.Message.TrimEnd('.')}", e,

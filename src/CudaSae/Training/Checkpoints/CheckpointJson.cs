@@ -5,10 +5,11 @@ using CudaSae.Text;
 
 namespace CudaSae.Training.Checkpoints;
 
-/// <summary>JSON of train.json and of the fingerprints in checkpoints.</summary>
+/// <summary>JSON of train.json, and of the fingerprints and indexes of checkpoints.</summary>
 [JsonSourceGenerationOptions(GenerationMode = JsonSourceGenerationMode.Metadata)]
 [JsonSerializable(typeof(RunRecord))]
 [JsonSerializable(typeof(DataFingerprint))]
+[JsonSerializable(typeof(CheckpointIndex))]
 sealed partial class CheckpointJson : JsonSerializerContext, IRecordDefaults
 {
     public static CheckpointJson Compact { get; } = new(JsonRecord.Options());

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using CudaSae.Backends;
+using CudaSae.Distributed;
 using CudaSae.Numerics;
 
 namespace CudaSae.Training.Checkpoints;
@@ -7,7 +8,8 @@ namespace CudaSae.Training.Checkpoints;
 /// <summary>Writes a run's checkpoints, in the background if <c>config.async_checkpoints</c> and memory allow it. The
 /// state is then copied into one buffer on the host between two steps, and a thread writes it from there while training
 /// continues. Training waits for the copy, and for the previous write if that is not finished. Only one thread at a
-/// time may call the methods.</summary>
+/// time may call the methods. On several ranks, all ranks call them at the same steps; the threads that write call no
+/// other rank, and <see cref="Poll"/> completes a checkpoint in a step in which all ranks have written.</summary>
 sealed unsafe class CheckpointWriter : IDisposable
 {
     readonly string run;
@@ -15,8 +17,10 @@ sealed unsafe class CheckpointWriter : IDisposable
     readonly IReadOnlyList<StateArray> arrays;
     readonly Dictionary<string, long> starts = [];      // offset of each array in the buffer
     readonly Action<string> saved, note;
+    readonly ICollective? ranks;
     byte* copy;
-    Task<string>? writing;
+    CheckpointSave save = null!;        // the checkpoint that is written
+    Task? writing;
 
     /// <param name="saved">Called with the path of each finished checkpoint, on the thread that calls
     /// <see cref="Save"/>, <see cref="Poll"/> or <see cref="Finish"/>.</param>
@@ -24,6 +28,7 @@ sealed unsafe class CheckpointWriter : IDisposable
     public CheckpointWriter(string run, IBackend backend, Action<string> saved, Action<string> note)
     {
         (this.run, this.backend, this.saved, this.note) = (run, backend, saved, note);
+        ranks = backend.Shard?.Collective;
         arrays = backend.State;
         foreach (var array in arrays)
         {
@@ -43,9 +48,11 @@ sealed unsafe class CheckpointWriter : IDisposable
     void TakeCopy()
     {
         // Memory of a backend on the host may be allocated and not yet touched; it then still counts as free.
-        var needed = CopyBytes + (backend.StateIsOnHost ? backend.Plan.TotalBytes : 0);
+        var needed = (CopyBytes + (backend.StateIsOnHost ? backend.Plan.TotalBytes : 0)) * (ranks?.LocalSize ?? 1);
         var free = HostMemory.AvailableBytes();
-        if (needed > free)
+        var exceeds = needed > free;
+        if (ranks is not null) exceeds = ranks.Max(exceeds ? 1 : 0) > 0;
+        if (exceeds)
         {
             note("checkpoints are written between two steps: a copy of the state for the background needs "
                 + $"{MemoryPlan.Format(CopyBytes)} of this machine's memory, but {MemoryPlan.Format(free)} are free");
@@ -63,9 +70,11 @@ sealed unsafe class CheckpointWriter : IDisposable
     public void Save(CheckpointPosition at)
     {
         Finish();
+        save = CheckpointSave.Begin(run, backend, at);
         if (!InBackground)
         {
-            saved(Checkpoint.Save(run, backend, at));
+            save.Write(arrays, backend.ReadState);
+            saved(save.Commit());
             return;
         }
         foreach (var array in arrays)
@@ -73,18 +82,22 @@ sealed unsafe class CheckpointWriter : IDisposable
                 backend.ReadState(array, offset,
                     new(copy + starts[array.Name] + offset,
                         (int)Math.Min(CheckpointFile.ChunkBytes, array.Bytes - offset)));
-        writing = Task.Factory.StartNew(() => Checkpoint.Save(run, backend, arrays, ReadCopy, at),
-            CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+        var now = save;
+        writing = Task.Factory.StartNew(() => now.Write(arrays, ReadCopy), CancellationToken.None,
+            TaskCreationOptions.LongRunning, TaskScheduler.Default);
     }
 
     void ReadCopy(StateArray array, long offset, Span<byte> into) =>
         new ReadOnlySpan<byte>(copy + starts[array.Name] + offset, into.Length).CopyTo(into);
 
-    /// <summary>Reports a write that has ended, without waiting for one in progress.</summary>
+    /// <summary>Reports a write that has ended on all ranks, without waiting for one in progress.</summary>
     /// <exception cref="SaeException">The write failed.</exception>
     public void Poll()
     {
-        if (writing is { IsCompleted: true }) Finish();
+        if (writing is null) return;
+        var ended = writing.IsCompleted;
+        if (ranks is not null) ended = ranks.Max(ended ? 0 : 1) == 0;
+        if (ended) Finish();
     }
 
     /// <summary>Waits for the write in progress.</summary>
@@ -93,14 +106,20 @@ sealed unsafe class CheckpointWriter : IDisposable
     {
         if (writing is not { } task) return;
         writing = null;
-        saved(task.GetAwaiter().GetResult());
+        task.GetAwaiter().GetResult();
+        saved(save.Commit());
     }
 
     /// <summary>Waits for the write in progress. If it fails, its message becomes a note, so that it does not replace
-    /// another error.</summary>
+    /// another error. On several ranks the checkpoint in progress is dropped, because another rank may have
+    /// ended.</summary>
     public void Dispose()
     {
-        try { Finish(); }
+        try
+        {
+            if (ranks is null) Finish();
+            else writing?.Wait();
+        }
         catch (SaeException e) { note(e.Message); }
         finally
         {
