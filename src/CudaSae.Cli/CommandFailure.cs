@@ -10,8 +10,11 @@ static class CommandFailure
 {
     const string TraceVariable = "CUDASAE_TRACE";
 
-    // An error that all ranks have is printed by rank 0, which ends the others while they wait.
-    static readonly TimeSpan FirstIsRoot = TimeSpan.FromSeconds(2), Apart = TimeSpan.FromMilliseconds(100);
+    /// <summary>The time that other ranks wait before they report an error. Rank 0 reports an error of all ranks and
+    /// ends them while they wait.</summary>
+    public static readonly TimeSpan FirstIsRoot = TimeSpan.FromSeconds(2);
+
+    static readonly TimeSpan Apart = TimeSpan.FromMilliseconds(100);    // between the reports of two other ranks
     const int MostApart = 20;
 
     /// <summary>Prints the error and returns the exit code.</summary>

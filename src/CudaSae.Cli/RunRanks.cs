@@ -26,7 +26,15 @@ sealed class RunRanks
     /// <returns>The exit code.</returns>
     public static int Run(RankMode mode, Func<RunRanks, int> command)
     {
-        if (Ranks.Open(mode) is not { } collective) return command(new(null));
+        ICollective? joined;
+        try { joined = Ranks.Open(mode); }
+        catch (SaeException) when (Launched.Place is { LocalRank: > 0 })
+        {
+            // The first rank of the machine reports this error, which all have.
+            Thread.Sleep(CommandFailure.FirstIsRoot);
+            return Commands.Refused;
+        }
+        if (joined is not { } collective) return command(new(null));
         if (collective.Rank > 0) StandardOutput.Drop();
         try
         {
