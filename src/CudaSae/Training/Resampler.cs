@@ -26,7 +26,7 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         var chosen = dead.Where(f => !resampling.IsProtected(config.Seed, f)).ToArray();
         if (chosen.Length == 0) return (0, dead.Length);
         var (rows, cumulative) = MeasureLosses(step, resampling, evaluator);
-        using var weights = new SaeParameters(spec with { Latents = shard?.Count ?? spec.Latents });
+        using var weights = new SaeParameters(OwnLatents.Of(spec, shard));
         backend.GetParameters(weights);
         var norm = (float)(resampling.EncoderNorm * MeanNorm(weights, dead));
         using var fresh = new SaeParameters(spec with

@@ -61,7 +61,7 @@ public class ShardedStepTests
         var spec = problem.Spec;
         var shard = ranks is null ? null : new ShardPlan(ranks, spec);
         using var backend = new CpuBackend(spec, problem.Config, InputType.Float32, 2, shard);
-        using var own = Own(problem.Parameters, spec, shard);
+        using var own = shard is null ? problem.Parameters : OwnLatents.Rows(problem.Parameters, shard);
         backend.Dense = c.Dense;
         backend.SetParameters(own);
         var step = new SaeStep(backend);
@@ -100,27 +100,5 @@ public class ShardedStepTests
         backend.ReadState(array, 0, all.AsSpan((int)(shard.First * size), (int)array.Bytes));
         shard.Collective.AllGather(all.AsSpan(), shard.LatentStarts(size));
         return all;
-    }
-
-    /// <summary>Copies the rows of a rank's latents.</summary>
-    static SaeParameters Own(SaeParameters all, SaeSpec spec, ShardPlan? shard)
-    {
-        var (first, count) = (shard?.First ?? 0, shard?.Count ?? spec.Latents);
-        var own = new SaeParameters(spec with { Latents = count });
-        for (var f = 0; f < count; f++)
-        {
-            all.WEnc[first + f].CopyTo(own.WEnc[f]);
-            all.WDec[first + f].CopyTo(own.WDec[f]);
-        }
-        for (var i = 0L; i < own.WSkip.Rows; i++) all.WSkip[i].CopyTo(own.WSkip[i]);
-        all.BDec.CopyTo(own.BDec, 0);
-        Copy(all.BEnc, own.BEnc);
-        Copy(all.Threshold, own.Threshold);
-        Copy(all.BMag, own.BMag);
-        Copy(all.RMag, own.RMag);
-        Copy(all.Scale, own.Scale);
-        return own;
-
-        void Copy(float[] from, float[] to) => from.AsSpan(first * Math.Sign(from.Length), to.Length).CopyTo(to);
     }
 }

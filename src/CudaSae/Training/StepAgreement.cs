@@ -1,12 +1,12 @@
 using CudaSae.Backends;
 using CudaSae.Distributed;
-using CudaSae.Files;
+using CudaSae.Files.Zip;
 
 namespace CudaSae.Training;
 
 /// <summary>What the ranks of a run agree on between two steps. Without ranks the answers are those of one
 /// process.</summary>
-static class RankAgreement
+static class StepAgreement
 {
     const long SameRowsEvery = 1000;        // steps between two comparisons of the ranks' rows
 
