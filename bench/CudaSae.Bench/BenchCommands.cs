@@ -30,6 +30,7 @@ static class BenchCommands
             FuzzCommand.Create(),
             Soak.Create(),
             PlannedMemory.Create(),
+            RanksCommand.Create(),
         };
         root.Directives.Clear();
         HelpOptions.AddTo(root, Program);

@@ -1,8 +1,5 @@
 using System.CommandLine;
-using System.Reflection;
 using CudaSae.Cli.Help;
-using CudaSae.Files;
-using CudaSae.Model;
 
 namespace CudaSae.Cli;
 
@@ -14,8 +11,6 @@ static class Commands
     public const int Refused = 2, Internal = 70;
 
     public const string Program = "cudasae";
-
-    const string TraceVariable = "CUDASAE_TRACE";
 
     public static RootCommand Root()
     {
@@ -59,37 +54,10 @@ static class Commands
         try
         {
             var parsed = Parse(root, arguments);
-            if (CommandFaults.Of(parsed, arguments, program) is { } fault) throw new SaeException(fault);
+            var fault = CommandFaults.Of(parsed, arguments, program) ?? Launched.Fault(parsed.CommandResult);
+            if (fault is not null) return RunRanks.Refuse(new SaeException(fault), program);
             return parsed.Invoke(new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
         }
-        catch (OutputClosedException) { return StandardOutput.ExitCode; }
-        catch (Exception e)
-        {
-            var (message, code) = Describe(e);
-            Console.Error.WriteLine($"{program}: {message}");
-            if (code == Internal && Environment.GetEnvironmentVariable(TraceVariable) is { Length: > 0 })
-                Console.Error.WriteLine(e);
-            return code;
-        }
+        catch (Exception e) { return CommandFailure.Report(e, program, Launched.Place?.Rank); }
     }
-
-    /// <summary>Returns one line for an exception that ended a command, and the exit code.</summary>
-    static (string Message, int Code) Describe(Exception thrown) => Innermost(thrown) switch
-    {
-        SaeException e => (SettingSpelling.ForCommandLine(e.Message), Refused),
-        var e when AtomicFile.IsRefusal(e) =>
-            ($"{AtomicFile.Reason(e)}; free some space or choose another folder", Refused),
-        OutOfMemoryException => ("the machine ran out of memory; use fewer latents or smaller batches", Refused),
-        var e => (new SaeException($"internal error: {e.GetType().Name}: {e.Message.TrimEnd('.')}; please report it, "
-            + $"with what {TraceVariable}=1 adds").Message, Internal),
-    };
-
-    /// <summary>Unwraps the exception that a thread or a type initializer threw.</summary>
-    static Exception Innermost(Exception e) => e switch
-    {
-        AggregateException all when all.Flatten().InnerExceptions is { Count: > 0 } inner =>
-            Innermost(inner.FirstOrDefault(one => one is SaeException) ?? inner[0]),
-        TargetInvocationException or TypeInitializationException when e.InnerException is { } inner => Innermost(inner),
-        _ => e,
-    };
 }

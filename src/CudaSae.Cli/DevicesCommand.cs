@@ -2,6 +2,7 @@ using System.CommandLine;
 using CudaSae.Backends;
 using CudaSae.Backends.Cpu;
 using CudaSae.Devices;
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
@@ -13,7 +14,7 @@ static class DevicesCommand
 {
     public static Command Create()
     {
-        var command = new Command("devices", "List the backends of this machine.");
+        var command = new Command("devices", "List the backends of this machine, and its MPI.");
         command.SetAction(_ =>
         {
             var count = CudaDevice.Count(out var why);
@@ -24,6 +25,9 @@ static class DevicesCommand
             else Console.WriteLine("emulator  not built: build/emulator.sh makes it, with g++");
             Console.WriteLine($"cpu       {Environment.ProcessorCount} threads, {CpuBackend.VectorBits}-bit vectors, "
                 + $"{MemoryPlan.Format(HostMemory.AvailableBytes())} available");
+            Console.WriteLine("mpi       "
+                + (MpiLibrary.TryLoad(MpiLibrary.NamesFor(RankEnvironment.OfProcess), out var none) is { } mpi
+                    ? $"{mpi.Version}, {mpi.File}" : $"none: {none}"));
             return 0;
         });
         return command;

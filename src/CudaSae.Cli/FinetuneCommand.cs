@@ -24,14 +24,15 @@ static class FinetuneCommand
         var tensor = DataOptions.Tensor();
         var heldOut = DataOptions.HeldOut();
         var output = new Option<string?>("--out") { Description = "folder of the new run" };
+        var ranks = RunRanks.Option();
         var settings = new Settings();
         var command = new Command("finetune",
             "Train the decoder or the magnitudes of a ReLU SAE again, without its penalty.") { run, data, kind, tensor,
-                heldOut, output };
+                heldOut, output, ranks };
         var readAs = new KindOption();
         settings.AddTo(command);
         readAs.AddTo(command);
-        command.SetAction(parsed =>
+        command.SetAction(parsed => RunRanks.Run(parsed.GetValue(ranks), all =>
         {
             var folder = parsed.GetValue(run)!;
             var sae = SaeModel.Load(folder, readAs.Of(parsed));
@@ -52,9 +53,9 @@ static class FinetuneCommand
                 FoldDecoderNorms = false
             };
             using var session = Session.Start(files, settings.WithDeadAfter(parsed, tuned, config), config,
-                parsed.GetValue(settings.Backend), parsed.GetValue(output), new(null, weights, folder));
+                parsed.GetValue(settings.Backend), parsed.GetValue(output), new(null, weights, folder), all);
             return session.Run();
-        });
+        }));
         return command;
     }
 }

@@ -4,9 +4,11 @@ using CudaSae.Training;
 
 namespace CudaSae.Cli;
 
-/// <summary>Forwards each report of a run to several observers in turn.</summary>
-sealed class Observers(params ITrainingObserver[] all) : ITrainingObserver
+/// <summary>Forwards each report of a run to several observers in turn; null stands for none.</summary>
+sealed class Observers(params ITrainingObserver?[] observers) : ITrainingObserver
 {
+    readonly ITrainingObserver[] all = [.. observers.OfType<ITrainingObserver>()];
+
     public void Report(StepMetrics metrics)
     {
         foreach (var one in all) one.Report(metrics);

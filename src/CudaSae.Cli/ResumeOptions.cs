@@ -7,11 +7,12 @@ namespace CudaSae.Cli;
 /// <summary>Reads the options beside train --resume. Each is applied, or refused by name with the reason.</summary>
 static class ResumeOptions
 {
+    /// <param name="ranks">The ranks, which all resume the run.</param>
     /// <param name="moved">The new place of the run's rows; null if they have not moved.</param>
     /// <param name="ofThisProcess">Options that are not settings of the run.</param>
     /// <exception cref="SaeException">An option that cannot change.</exception>
-    public static Session Open(ParseResult parsed, string folder, Settings settings, MovedData? moved,
-        params Option[] ofThisProcess)
+    public static Session Open(ParseResult parsed, string folder, Settings settings, RunRanks ranks,
+        MovedData? moved, params Option[] ofThisProcess)
     {
         var fields = new List<string>();
         foreach (var option in parsed.CommandResult.Command.Options)
@@ -27,7 +28,7 @@ static class ResumeOptions
         foreach (var field in settings.SetFields(parsed, "spec")) Changeable($"--set spec.{field}", "");
         BackendKind? kind = parsed.GetResult(settings.Backend) is { Implicit: false }
             ? parsed.GetValue(settings.Backend) : null;
-        return Session.Resume(folder, kind, config => settings.Over(parsed, config).Validate(), fields, moved);
+        return Session.Resume(folder, ranks, kind, config => settings.Over(parsed, config).Validate(), fields, moved);
     }
 
     static string Changeable(string option, string field)

@@ -1,4 +1,5 @@
 using System.Globalization;
+using CudaSae.Distributed;
 using CudaSae.Formats;
 using CudaSae.Model;
 using CudaSae.Numerics;
@@ -35,9 +36,12 @@ sealed class RunSummary(RunRecord record, RunData data, string folder, bool verb
     }
 
     /// <summary>Prints the memory that the run will take.</summary>
-    public void PrintPlan(MemoryPlan plan, string where)
+    /// <param name="ranks">The ranks, each of which takes about as much; null for one process.</param>
+    public void PrintPlan(MemoryPlan plan, string where, ICollective? ranks)
     {
-        Line("memory", $"{MemoryPlan.Format(plan.TotalBytes)} ({where})");
+        if (ranks is not null) Line("ranks", ranks.Description);
+        Line("memory", MemoryPlan.Format(plan.TotalBytes)
+            + $"{(ranks is null ? "" : $" for one rank of {ranks.Size}")} ({where})");
         if (!verbose) return;
         foreach (var (name, bytes) in plan.Parts.OrderByDescending(p => p.Bytes).Take(PartsShown))
             Console.WriteLine($"  {MemoryPlan.Format(bytes),10}  {name}");

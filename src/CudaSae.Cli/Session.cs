@@ -17,40 +17,46 @@ sealed class Session : IDisposable
 {
     readonly TrainingRun run;
     readonly string folder;
-    readonly FolderLock folderLock;
+    readonly RunRanks ranks;
+    readonly FolderLock? folderLock;        // of rank 0
     readonly bool resumed;
 
-    Session(TrainingRun run, FolderLock folderLock, bool resumed) =>
-        (this.run, folder, this.folderLock, this.resumed) = (run, run.Folder!, folderLock, resumed);
+    Session(TrainingRun run, RunRanks ranks, FolderLock? folderLock, bool resumed) =>
+        (this.run, folder, this.ranks, this.folderLock, this.resumed) =
+        (run, run.Folder!, ranks, folderLock, resumed);
 
+    /// <param name="ranks">The ranks, which all start the run.</param>
     /// <param name="output">Folder of the run; null for a new one that is named by date and time.</param>
     public static Session Start(RunData data, SaeSpec spec, TrainConfig config, BackendKind kind, string? output,
-        RunOrigin origin)
+        RunOrigin origin, RunRanks ranks)
     {
-        var (folder, folderLock) = RunFolder.New(output, "runs");
+        var (folder, folderLock) = ranks.Take(() => RunFolder.New(output, "runs"));
         try
         {
-            return new(TrainingRun.New(data, spec, config, kind, folder, origin), folderLock, resumed: false);
+            var run = TrainingRun.New(data, spec, config, kind, folder, origin, ranks: ranks.Collective);
+            return new(run, ranks, folderLock, resumed: false);
         }
         catch
         {
-            folderLock.Dispose();
+            folderLock?.Dispose();
             throw;
         }
     }
 
+    /// <param name="ranks">The ranks, which all resume the run.</param>
     /// <param name="kind">Another backend than the run began with; null to keep it.</param>
     /// <param name="change">Returns the config of the remaining steps.</param>
     /// <param name="fields">Fields of the config that were named, in snake_case.</param>
     /// <param name="moved">The new place of the same rows; null if they have not moved.</param>
-    public static Session Resume(string folder, BackendKind? kind, Func<TrainConfig, TrainConfig> change,
-        IReadOnlyList<string> fields, MovedData? moved = null)
+    public static Session Resume(string folder, RunRanks ranks, BackendKind? kind,
+        Func<TrainConfig, TrainConfig> change, IReadOnlyList<string> fields, MovedData? moved = null)
     {
         RunRecord.Load(folder);     // throws before a lock is created in a folder without a run
-        var folderLock = RunFolder.Resume(folder);
+        var (_, folderLock) = ranks.Take(() => (folder, RunFolder.Resume(folder)));
         try
         {
             var old = RunRecord.Load(folder);
+            ranks.Meet();       // rank 0 writes the record again when the run begins
             var names = new DataNames(old.Data, old.Beside, old.HeldOut, old.Tensor);
             var now = moved?.Over(folder, names, old.Fingerprint) ?? names;
             var record = old with
@@ -68,14 +74,14 @@ sealed class Session : IDisposable
                 .. MovedData.Describe(names, now),
             ];
             var data = RunData.Reopen(folder, record, Console.WriteLine);
-            return new(new(record, data, folder), folderLock, resumed: true)
+            return new(new(record, data, folder, ranks.Collective), ranks, folderLock, resumed: true)
             {
                 changes = [.. changes, .. data.Behind is { } behind ? [behind] : Array.Empty<string>()],
             };
         }
         catch
         {
-            folderLock.Dispose();
+            folderLock?.Dispose();
             throw;
         }
     }
@@ -99,48 +105,48 @@ sealed class Session : IDisposable
     public int Run(int? watchPort = null, bool tensorBoard = false, bool verbose = false)
     {
         var config = run.Record.Config;
-        using var watch = watchPort is { } port
+        using var watch = watchPort is { } port && ranks.IsRoot
             ? new WatchServer(port, () => Encoding.UTF8.GetBytes(ReportPage.Html(folder, [], live: true)),
                 () => TrainingCurves.Of(folder, run.Record) is { } curves ? [curves] : [])
             : null;
         using var interrupt = new Interrupt();
         var summary = new RunSummary(run.Record, run.Data, folder, verbose);
         summary.Print();
-        var why = run.Open(summary.PrintPlan);
+        var why = run.Open((plan, where) => summary.PrintPlan(plan, where, ranks.Collective));
         RunSummary.PrintBackend(run.Runner.Backend.Description, why);
         run.Begin(line => Console.WriteLine(SettingSpelling.ForCommandLine(line)), changes);
 
-        using (var progress = new ProgressObserver(folder, config, resumed ? run.Runner.From.Step : null,
-            tensorBoard || resumed && TensorBoardLog.IsIn(folder), watch))
+        using (var progress = !ranks.IsRoot ? null
+            : new ProgressObserver(folder, config, resumed ? run.Runner.From.Step : null,
+                tensorBoard || resumed && TensorBoardLog.IsIn(folder), watch))
         {
             using var density = densityEvery > 0
                 ? new DensityLog(Path.Combine(folder, DensityFile.Name), run.Record.Spec.Latents, config,
                     densityEvery, run.Runner.From.Step)
                 : null;
             if (watch is not null) Console.WriteLine($"watch this run at {watch.Url}");
-            var step = progress.Show(() =>
-                run.Runner.Train(folder, density is null ? progress : new Observers(progress, density),
-                    interrupt.Token));
+            long Train() => run.Runner.Train(folder, new Observers(progress, density), interrupt.Token);
+            var step = progress is null ? Train() : progress.Show(Train);
             if (run.Runner.SkippedRows > 0)
                 StyledText.Line($"[yellow]{run.Runner.SkippedRows} rows with NaN or infinity were left out[/]");
             if (step < config.Steps)
             {
                 Console.WriteLine($"Stopped at step {step} of {config.Steps}. "
                     + $"Resume it with: cudasae train --resume {folder}");
-                return interrupt.ExitCode;
+                return ranks.Agree(interrupt.ExitCode);
             }
         }
         foreach (var note in run.Runner.Save(folder)) StyledText.Line($"{note}");
-        if (run.Data.Held.Count > 0 && interrupt.ExitCode == 0)
+        if (run.Data.Held.Count > 0 && ranks.Agree(interrupt.ExitCode) == 0)
             EvaluationTable.Print(run.Evaluate(), run.Record.Spec);
         StyledText.Line($"Saved in [bold]{folder}[/]");
-        return interrupt.ExitCode;
+        return ranks.Agree(interrupt.ExitCode);
     }
 
     public void Dispose()
     {
         run.Dispose();
         if (resumed) run.Data.Dispose();        // the caller owns the data of a new run
-        folderLock.Dispose();
+        folderLock?.Dispose();
     }
 }

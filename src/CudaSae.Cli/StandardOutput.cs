@@ -23,24 +23,34 @@ sealed class StandardOutput : Stream
     /// <summary>Whether a write failed. All later output is dropped.</summary>
     public static bool IsClosed { get; private set; }
 
-    /// <summary>Sets the console's output, without colours and escape codes if the output is not a terminal or NO_COLOR
-    /// is set.</summary>
+    /// <summary>Sets the console's output, without colours and escape codes if the output is not a terminal, NO_COLOR is
+    /// set, or the process is one of several ranks.</summary>
     public static void Open()
     {
-        var plain = Console.IsOutputRedirected || !string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
+        // mpirun gives its processes a terminal, and copies what they write into its own output.
+        var plain = Console.IsOutputRedirected || Launched.Place is not null
+            || !string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR"));
         if (plain) Environment.SetEnvironmentVariable("TERM", "dumb");  // .NET sets up the keypad of any other terminal
         if (!OperatingSystem.IsWindows())
         {
             var output = new StandardOutput(Descriptor());
             Console.SetOut(new StreamWriter(output, new UTF8Encoding(false)) { AutoFlush = true });
         }
-        if (!plain) return;
-        AnsiConsole.Console = AnsiConsole.Create(new()
-        {
-            Ansi = AnsiSupport.No, ColorSystem = ColorSystemSupport.NoColors, Interactive = InteractionSupport.No,
-            Out = new AnsiConsoleOutput(Console.Out),
-        });
+        if (plain) StylePlainly();
     }
+
+    /// <summary>Drops everything that is written from now on.</summary>
+    public static void Drop()
+    {
+        Console.SetOut(TextWriter.Null);
+        StylePlainly();
+    }
+
+    static void StylePlainly() => AnsiConsole.Console = AnsiConsole.Create(new()
+    {
+        Ansi = AnsiSupport.No, ColorSystem = ColorSystemSupport.NoColors, Interactive = InteractionSupport.No,
+        Out = new AnsiConsoleOutput(Console.Out),
+    });
 
     /// <summary>Registers an action that runs once when the output closes, or at once if it is already closed; null
     /// removes it. Without an action the write throws <see cref="OutputClosedException"/>.</summary>

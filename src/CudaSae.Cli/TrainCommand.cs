@@ -41,30 +41,32 @@ static class TrainCommand
             "steps between two records of every latent's density, for the report; 0 for none; give it again with "
                 + "--resume",
             0, 0, int.MaxValue);
+        var ranks = RunRanks.Option();
         var command = new Command("train",
             "Train an SAE. Without arguments, it trains a TopK SAE of 4096 latents on the shipped data in half a "
                 + "minute.") { data,
                 beside, tensor, heldOut, output, resume, watch,
-            tensorBoard, density, verbose };
+            tensorBoard, density, verbose, ranks };
         settings.AddTo(command);
-        command.SetAction(parsed =>
+        command.SetAction(parsed => RunRanks.Run(parsed.GetValue(ranks), all =>
         {
             int? port = parsed.GetResult(watch) is { Implicit: false } ? parsed.GetValue(watch) ?? 0 : null;
             var (every, events) = (parsed.GetValue(density), parsed.GetValue(tensorBoard));
+            all.RequireOne(every > 0, density.Name);
             if (parsed.GetValue(resume) is { } folder)
             {
                 var moved = MovedData.Of(parsed.GetValue(data), parsed.GetValue(beside), parsed.GetValue(heldOut));
-                using var old = ResumeOptions.Open(parsed, folder, settings, moved,
-                    resume, watch, tensorBoard, density, verbose, beside, heldOut);
+                using var old = ResumeOptions.Open(parsed, folder, settings, all, moved,
+                    resume, watch, tensorBoard, density, verbose, beside, heldOut, ranks);
                 return old.WithDensity(every).Run(port, events, parsed.GetValue(verbose));
             }
             using var files = DataOptions.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut),
                 parsed.GetValue(tensor), parsed.GetValue(beside));
             var (spec, config) = settings.Records(parsed, files.Widths);
             using var session = Session.Start(files, spec, config, parsed.GetValue(settings.Backend),
-                parsed.GetValue(output), new(settings.Preset(parsed).Name));
+                parsed.GetValue(output), new(settings.Preset(parsed).Name), all);
             return session.WithDensity(every).Run(port, events, parsed.GetValue(verbose));
-        });
+        }));
         return command;
     }
 

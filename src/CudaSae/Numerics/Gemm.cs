@@ -15,7 +15,8 @@ static unsafe class Gemm
     /// <param name="b">K rows of 48 floats, 64-byte aligned if ldb allows.</param>
     /// <param name="ldb">Floats between rows of b.</param>
     /// <param name="length">K.</param>
-    /// <param name="init">8 starting values, one for each row.</param>
+    /// <param name="init">8 starting values, one for each row; null to start from the values of
+    /// <paramref name="c"/>.</param>
     /// <param name="c">[8, 48], 64-byte aligned.</param>
     public static void Tile(float** a, float* b, nint ldb, nint length, float* init, float* c)
     {
@@ -26,21 +27,54 @@ static unsafe class Gemm
         }
         for (var row = 0; row < TileRows; row += 4)
             for (var column = 0; column < TileColumns; column += 24)
-                Tile256(a + row, b + column, ldb, length, init + row, c + row * TileColumns + column);
+                Tile256(a + row, b + column, ldb, length, init == null ? null : init + row,
+                    c + row * TileColumns + column);
     }
 
     [SkipLocalsInit, MethodImpl(MethodImplOptions.AggressiveOptimization)]     // optimized from the first call
     static void Tile512(float** a, float* b, nint ldb, nint length, float* init, float* c)
     {
         float* a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3], a4 = a[4], a5 = a[5], a6 = a[6], a7 = a[7];
-        Vector512<float> c00 =
-            Vector512.Create(init[0]), c01 = c00, c02 = c00, c10 = Vector512.Create(init[1]), c11 = c10, c12 = c10;
-        Vector512<float> c20 =
-            Vector512.Create(init[2]), c21 = c20, c22 = c20, c30 = Vector512.Create(init[3]), c31 = c30, c32 = c30;
-        Vector512<float> c40 =
-            Vector512.Create(init[4]), c41 = c40, c42 = c40, c50 = Vector512.Create(init[5]), c51 = c50, c52 = c50;
-        Vector512<float> c60 =
-            Vector512.Create(init[6]), c61 = c60, c62 = c60, c70 = Vector512.Create(init[7]), c71 = c70, c72 = c70;
+        Vector512<float> c00, c01, c02, c10, c11, c12, c20, c21, c22, c30, c31, c32;
+        Vector512<float> c40, c41, c42, c50, c51, c52, c60, c61, c62, c70, c71, c72;
+        if (init == null)
+        {
+            c00 = Vector512.Load(c);
+            c01 = Vector512.Load(c + 16);
+            c02 = Vector512.Load(c + 32);
+            c10 = Vector512.Load(c + 48);
+            c11 = Vector512.Load(c + 64);
+            c12 = Vector512.Load(c + 80);
+            c20 = Vector512.Load(c + 96);
+            c21 = Vector512.Load(c + 112);
+            c22 = Vector512.Load(c + 128);
+            c30 = Vector512.Load(c + 144);
+            c31 = Vector512.Load(c + 160);
+            c32 = Vector512.Load(c + 176);
+            c40 = Vector512.Load(c + 192);
+            c41 = Vector512.Load(c + 208);
+            c42 = Vector512.Load(c + 224);
+            c50 = Vector512.Load(c + 240);
+            c51 = Vector512.Load(c + 256);
+            c52 = Vector512.Load(c + 272);
+            c60 = Vector512.Load(c + 288);
+            c61 = Vector512.Load(c + 304);
+            c62 = Vector512.Load(c + 320);
+            c70 = Vector512.Load(c + 336);
+            c71 = Vector512.Load(c + 352);
+            c72 = Vector512.Load(c + 368);
+        }
+        else
+        {
+            c00 = c01 = c02 = Vector512.Create(init[0]);
+            c10 = c11 = c12 = Vector512.Create(init[1]);
+            c20 = c21 = c22 = Vector512.Create(init[2]);
+            c30 = c31 = c32 = Vector512.Create(init[3]);
+            c40 = c41 = c42 = Vector512.Create(init[4]);
+            c50 = c51 = c52 = Vector512.Create(init[5]);
+            c60 = c61 = c62 = Vector512.Create(init[6]);
+            c70 = c71 = c72 = Vector512.Create(init[7]);
+        }
         for (nint k = 0; k < length; k++, b += ldb)
         {
             Vector512<float> b0 = Vector512.Load(b), b1 = Vector512.Load(b + 16), b2 = Vector512.Load(b + 32);
@@ -100,10 +134,21 @@ static unsafe class Gemm
     static void Tile256(float** a, float* b, nint ldb, nint length, float* init, float* c)
     {
         float* a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3];
-        Vector256<float> c00 =
-            Vector256.Create(init[0]), c01 = c00, c02 = c00, c10 = Vector256.Create(init[1]), c11 = c10, c12 = c10;
-        Vector256<float> c20 =
-            Vector256.Create(init[2]), c21 = c20, c22 = c20, c30 = Vector256.Create(init[3]), c31 = c30, c32 = c30;
+        Vector256<float> c00, c01, c02, c10, c11, c12, c20, c21, c22, c30, c31, c32;
+        if (init == null)
+        {
+            (c00, c01, c02) = (Vector256.Load(c), Vector256.Load(c + 8), Vector256.Load(c + 16));
+            (c10, c11, c12) = (Vector256.Load(c + 48), Vector256.Load(c + 56), Vector256.Load(c + 64));
+            (c20, c21, c22) = (Vector256.Load(c + 96), Vector256.Load(c + 104), Vector256.Load(c + 112));
+            (c30, c31, c32) = (Vector256.Load(c + 144), Vector256.Load(c + 152), Vector256.Load(c + 160));
+        }
+        else
+        {
+            c00 = c01 = c02 = Vector256.Create(init[0]);
+            c10 = c11 = c12 = Vector256.Create(init[1]);
+            c20 = c21 = c22 = Vector256.Create(init[2]);
+            c30 = c31 = c32 = Vector256.Create(init[3]);
+        }
         for (nint k = 0; k < length; k++, b += ldb)
         {
             Vector256<float> b0 = Vector256.Load(b), b1 = Vector256.Load(b + 8), b2 = Vector256.Load(b + 16);

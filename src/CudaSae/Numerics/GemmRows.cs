@@ -38,4 +38,16 @@ static unsafe class GemmRows
         }
         Gemm.Tile(rows, b, Gemm.TileColumns, length, start, tile);
     }
+
+    /// <summary>tile += A [8, K] · B [K, 48], as a continuation of each element's chain of fused multiply-adds: two
+    /// calls give the bits of one call over both depths.</summary>
+    /// <param name="a">8 rows.</param>
+    /// <inheritdoc cref="Tile"/>
+    [SkipLocalsInit]
+    public static void Continue(float* a, nint lda, float* b, nint length, float* tile)
+    {
+        var rows = stackalloc float*[Gemm.TileRows];
+        for (var r = 0; r < Gemm.TileRows; r++) rows[r] = a + r * lda;
+        Gemm.Tile(rows, b, Gemm.TileColumns, length, null, tile);
+    }
 }

@@ -6,7 +6,7 @@ namespace CudaSae.Runs;
 
 /// <summary>Restores rows of a BatchTopK code that fill the capacity of training, so that entries may be missing.
 /// Evaluation computes such rows whole, on the CPU, from a copy of the weights that is made when the first such row
-/// is found.</summary>
+/// is found; on several ranks every rank then holds all weights.</summary>
 sealed class CutRows : IDisposable
 {
     readonly IBackend backend;
@@ -59,7 +59,7 @@ sealed class CutRows : IDisposable
     void Open()
     {
         if (whole is not null) return;
-        backend.GetParameters(weights = new(backend.Spec));
+        weights = ShardWeights.GatherToAll(backend);
         whole = new(backend.Spec, weights);
         (x, xhat) = (new float[whole.Rows * backend.Spec.InputWidth], new float[whole.Rows * backend.Spec.OutputWidth]);
     }

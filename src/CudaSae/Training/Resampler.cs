@@ -1,17 +1,20 @@
 using System.Runtime.InteropServices;
 using CudaSae.Activations;
 using CudaSae.Backends;
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
 namespace CudaSae.Training;
 
-/// <summary>Performs a <see cref="Resampling"/> on the host between two steps.</summary>
+/// <summary>Performs a <see cref="Resampling"/> on the host between two steps. Several ranks do it alike, each for its
+/// own latents.</summary>
 sealed class Resampler(IBackend backend, ActivationSource source, long trainRows, DataScale scale)
 {
     const ulong RowDraw = 0x726f77, LatentDraw = 0x6c6174;     // streams of random numbers
 
     readonly SaeSpec spec = backend.Spec;
+    readonly ShardPlan? shard = backend.Shard;
     readonly TrainConfig config = backend.Config;
 
     /// <summary>Resamples after step t, while no input slot is in use.</summary>
@@ -23,7 +26,7 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
         var chosen = dead.Where(f => !resampling.IsProtected(config.Seed, f)).ToArray();
         if (chosen.Length == 0) return (0, dead.Length);
         var (rows, cumulative) = MeasureLosses(step, resampling, evaluator);
-        using var weights = new SaeParameters(spec);
+        using var weights = new SaeParameters(OwnLatents.Of(spec, shard));
         backend.GetParameters(weights);
         var norm = (float)(resampling.EncoderNorm * MeanNorm(weights, dead));
         using var fresh = new SaeParameters(spec with
@@ -58,7 +61,9 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
     {
         var array = backend.State.Single(a => a.Name == "last_fired");
         var lastFired = new int[backend.Spec.Latents];
-        backend.ReadState(array, 0, MemoryMarshal.AsBytes(lastFired.AsSpan()));
+        var own = lastFired.AsSpan(backend.Shard?.First ?? 0, (int)array.Shape[0]);
+        backend.ReadState(array, 0, MemoryMarshal.AsBytes(own));
+        backend.Shard?.Collective.AllGather(lastFired.AsSpan(), backend.Shard.LatentStarts());
         return [.. Enumerable.Range(0, lastFired.Length)
             .Where(f => step - lastFired[f] >= backend.Config.Resampling!.Window)];
     }
@@ -99,13 +104,16 @@ sealed class Resampler(IBackend backend, ActivationSource source, long trainRows
 
     double MeanNorm(SaeParameters weights, int[] dead)
     {
+        var norms = new double[spec.Latents];
+        for (var f = 0L; f < weights.WEnc.Rows; f++) norms[(shard?.First ?? 0) + f] = Matrix.Norm(weights.WEnc[f]);
+        shard?.Collective.AllGather(norms.AsSpan(), shard.LatentStarts());
         var isDead = new HashSet<int>(dead);
         double sum = 0;
         var count = 0;
         for (var f = 0; f < spec.Latents; f++)
         {
             if (isDead.Contains(f)) continue;
-            sum += Matrix.Norm(weights.WEnc[f]);
+            sum += norms[f];
             count++;
         }
         return count > 0 ? sum / count : 1;

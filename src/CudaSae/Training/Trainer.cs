@@ -70,7 +70,7 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         var cursor = from.Cursor;
         StepSums? measured = null;      // sums of the last step if they are already read
         if (guard.RollsBack && Step == 0) Save(cursor, null);
-        while (!Finished && !cancellation.IsCancellationRequested)
+        while (!Finished && !StepAgreement.Stops(backend, cancellation))
         {
             TakeStep(feeder.Next(out cursor));
             var due = DueAfter(Step);
@@ -93,6 +93,7 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
     void TakeStep(int slot)
     {
         var late = log.IsLogged(Step) && log.IsNew(Step);
+        StepAgreement.RequireSameRows(backend, slot, Step + 1);
         if (config.ValidateEvery > 0 && (Step + 1) % config.ValidateEvery == 0)
         {
             if (late) Report(backend.ReadSums());       // before the check overwrites its sums

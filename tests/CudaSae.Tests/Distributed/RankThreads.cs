@@ -7,7 +7,7 @@ namespace CudaSae.Tests;
 /// it.</summary>
 static class RankThreads
 {
-    static readonly TimeSpan Limit = TimeSpan.FromMinutes(3);
+    static readonly TimeSpan Limit = TimeSpan.FromMinutes(1);
 
     /// <summary>Runs the work once for each rank.</summary>
     public static void Run(int ranks, Action<ICollective> work) =>

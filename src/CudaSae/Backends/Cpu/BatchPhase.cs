@@ -7,14 +7,16 @@ namespace CudaSae.Backends.Cpu;
 sealed unsafe class BatchPhase : CpuPart
 {
     readonly Selection.BatchTopK selection;
-    readonly float* value;
+    readonly ShardSelection? ranks;
+    readonly float* value;          // [B, k] of all ranks
     readonly ulong* keys;           // [B·k]
     float smallestKept;
 
-    public BatchPhase(CpuContext context, Selection.BatchTopK selection) : base(context)
+    /// <param name="ranks">Null for one process.</param>
+    public BatchPhase(CpuContext context, Selection.BatchTopK selection, ShardSelection? ranks) : base(context)
     {
-        this.selection = selection;
-        value = context.Buffers.Value;
+        (this.selection, this.ranks) = (selection, ranks);
+        value = ranks is null ? context.Buffers.Value : ranks.BatchValues;
         Threshold = context.Arena.Take<float>("batch threshold", 1);
         keys = context.Arena.Take<ulong>("batch keys", (long)B * k);
     }
@@ -25,10 +27,16 @@ sealed unsafe class BatchPhase : CpuPart
     /// <summary>Sets the values outside the selection to 0. Of equal values the earlier entry is kept.</summary>
     public void Run()
     {
+        Select();
+        ranks?.TakeBatch();
+    }
+
+    void Select()
+    {
         long wanted = (long)B * selection.K, count = 0;
         for (var b = 0; b < B; b++)
         {
-            if (value[b * k + Smallest(b)] > 0 && k < n) step.Sums.Overflows++;
+            if (value[b * k + Smallest(b)] > 0 && k < spec.Latents) step.Sums.Overflows++;
             for (var j = 0; j < k; j++)
             {
                 var entry = b * k + j;

@@ -13,11 +13,12 @@ sealed unsafe partial class CpuBackend
             Prepare = new(context);
             if (!context.Plain) Scalars = new(context);
             Encode = new(context);
-            if (spec.Selection is Selection.BatchTopK batch) Batch = new(context, batch);
+            if (spec.Selection is Selection.BatchTopK batch) Batch = new(context, batch, Encode.ShardSelection);
             var optimizer = new OptimizerStep(context);
             if (context.Skips) Skip = new(context, optimizer);
             Residuals = new(context, Skip);
-            Decode = new(context, Residuals);
+            if (context.Shard is { } shard) ShardDecode = new(context, shard, Residuals);
+            else Decode = new(context, Residuals);
             if (!context.Plain) Entries = new(context);
             if (context.Thresholded) Dense = new(context, Residuals);
             Window = new(context);
@@ -33,7 +34,8 @@ sealed unsafe partial class CpuBackend
         public BatchPhase? Batch { get; }
         public SkipPhase? Skip { get; }
         public Residuals Residuals { get; }
-        public DecodePhase Decode { get; }
+        public DecodePhase? Decode { get; }
+        public ShardDecode? ShardDecode { get; }
         public EntriesPhase? Entries { get; }
         public DensePhase? Dense { get; }
         public DeadWindow Window { get; }

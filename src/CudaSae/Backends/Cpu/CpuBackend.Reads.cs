@@ -1,3 +1,4 @@
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
@@ -18,10 +19,46 @@ sealed unsafe partial class CpuBackend
         if (step.Dense)
             throw new SaeException("the last step took the dense path: its code is not a list; set Dense to false "
                 + "first");
+        if (Shard is { } shard)
+        {
+            GatherCode(shard, into);
+            return;
+        }
         for (var b = 0; b < B; b++)
             for (var j = 0; j < k; j++)
                 (into.Index[b * k + j], into.Value[b * k + j]) = j < Buffers.RowCount[b]
                     ? (Buffers.Index[b * k + j], Buffers.Value[b * k + j]) : (-1, 0);
+    }
+
+    /// <summary>Joins the entries of all ranks that fire; they are in ascending order of the latent.</summary>
+    void GatherCode(ShardPlan shard, SparseCode into)
+    {
+        int B = context.Rows, k = context.Active;
+        var (index, value) = (new int[B * k], new float[B * k]);
+        var filled = new int[B];
+        into.Index.AsSpan().Fill(-1);
+        into.Value.AsSpan().Clear();
+        for (var rank = 0; rank < shard.Ranks; rank++)
+        {
+            if (rank == shard.Rank) CopyCode(index, value);
+            shard.Collective.Broadcast(index.AsSpan(), rank);
+            shard.Collective.Broadcast(value.AsSpan(), rank);
+            for (var entry = 0; entry < B * k; entry++)
+            {
+                if (value[entry] == 0) continue;
+                var to = entry / k * k + filled[entry / k]++;
+                (into.Index[to], into.Value[to]) = (index[entry], value[entry]);
+            }
+        }
+    }
+
+    /// <summary>Copies this rank's entries, with the numbers of all latents.</summary>
+    void CopyCode(int[] index, float[] value)
+    {
+        var k = context.Active;
+        for (var entry = 0; entry < index.Length; entry++)
+            (index[entry], value[entry]) = entry % k < Buffers.RowCount[entry / k]
+                ? (Buffers.Index[entry] + context.First, Buffers.Value[entry]) : (-1, 0);
     }
 
     public void ReadReconstruction(Span<float> into)

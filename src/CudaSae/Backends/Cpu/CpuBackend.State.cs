@@ -112,7 +112,8 @@ sealed unsafe partial class CpuBackend
         var b = Buffers;
         for (var i = 0; i < which.Length; i++)
         {
-            var f = which[i];
+            var f = which[i] - context.First;
+            if (f < 0 || f >= context.Latents) continue;        // on another rank
             rows.WEnc[i].CopyTo(new Span<float>(b.WEnc + (long)f * context.InStride, context.Width));
             rows.WDec[i].CopyTo(new Span<float>(b.WDec + (long)f * context.OutStride, context.OutWidth));
             ClearMoments(f);

@@ -21,6 +21,7 @@ sealed unsafe partial class CpuBackend : IBackend
 
     CpuBackend(CpuContext context)
     {
+        if (context.Shard is not null && context.Config.ValidateEvery > 0) throw NoDenseCheck();
         this.context = context;
         (step, phases) = (context.Step, new(context));
         Dense = context.Thresholded;
@@ -87,7 +88,8 @@ sealed unsafe partial class CpuBackend : IBackend
     {
         phases.Skip?.Forward();
         if (step.Dense) phases.Dense!.Forward();
-        else phases.Decode.Run();
+        else if (phases.ShardDecode is { } ranks) ranks.Run();
+        else phases.Decode!.Run();
         phases.Residuals.FinishSums();
         if (!step.Dense) phases.Entries?.Run();
     }

@@ -29,8 +29,14 @@ abstract class CpuPart(CpuContext context)
     protected readonly Workers workers = context.Workers;
     protected readonly SaeSpec spec = context.Spec;
     protected readonly TrainConfig config = context.Config;
+    protected readonly ShardPlan? shard = context.Shard;        // the share of this rank; null for all latents
+    protected readonly int firstLatent = context.First;         // of this rank, among all latents
+    protected readonly int firstPart = context.Shard?.FirstPart ?? 0;
+    protected readonly int parts = context.Shard?.Parts ?? LatentParts;     // of this rank
 
-    /// <summary>The latents of a part: [First, Last).</summary>
+    /// <summary>The latents of one of this rank's parts, as numbers within the rank: [First, Last).</summary>
+    /// <param name="part">Number of the part within the rank.</param>
     protected (int First, int Last) Latents(int part) =>
-        ((int)((long)n * part / LatentParts), (int)((long)n * (part + 1) / LatentParts));
+        (LatentCut.FirstOf(spec.Latents, firstPart + part) - firstLatent,
+            LatentCut.FirstOf(spec.Latents, firstPart + part + 1) - firstLatent);
 }

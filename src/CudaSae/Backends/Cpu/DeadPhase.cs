@@ -15,20 +15,24 @@ sealed unsafe class DeadPhase : CpuPart
     readonly float* wEnc, wDec, bEnc, input, centered, residual, scratch;
     readonly float* enc, dec, bias;                 // [W, ld], [W, lo], [W] the window's weights, side by side
     readonly float* decoder;                        // [lo, stride] its decoder rows, transposed
-    readonly float* panelCode;                      // [workers, W, 48] c of the panel in work
-    readonly float* panelResidual;                  // [workers, lo, 48] r of the panel in work
+    readonly float* panelCode;                      // [places, W, 48] c of a panel
+    readonly float* panelResidual;                  // [places, lo, 48] r of a panel
     readonly float* code, codeGrad;                 // [W, lanes] c and ∂z without the common scale
     readonly float* packedResidual, packedInput;    // r = ê + e and x − b_dec, in column panels
     readonly double* errors;                        // [panels] Σ‖r‖², or the ghost loss
     readonly Spread residualSpread;                 // of e, for AuxK
+    readonly ShardAux? ranks;
     readonly bool ghost;
     readonly Action<int, int> gatherPart, panelPart, gradientPart, spreadPart;
+    readonly Action<int, int> preActPart, reconstructPart, finishPart, reconstruct;     // of several ranks
     float scale;                                    // common to all gradients of the window
+    int firstSlot, slots;                           // of the stretch in work on several ranks
 
     public DeadPhase(CpuContext context, Residuals residuals, DeadWindow window) : base(context)
     {
         var (arena, buffers) = (context.Arena, context.Buffers);
-        long capacity = spec.DeadWindow, threads = workers.Count;
+        // A panel in work has the place of its thread. On several ranks each panel has a place.
+        long capacity = spec.DeadWindow, places = shard is null ? workers.Count : panels;
         (this.residuals, this.window, products) = (residuals, window, context.Products);
         wEnc = buffers.WEnc;
         wDec = buffers.WDec;
@@ -42,15 +46,17 @@ sealed unsafe class DeadPhase : CpuPart
         dec = arena.Take<float>("dead w_dec", (capacity + 15 & ~15) * lo);
         bias = arena.Take<float>("dead b_enc", capacity);
         decoder = arena.Take<float>("dead w_dec, turned", (capacity + 15 & ~15) * lo);
-        panelCode = arena.Take<float>("dead code, a panel", threads * capacity * Gemm.TileColumns);
+        panelCode = arena.Take<float>("dead code, a panel", places * capacity * Gemm.TileColumns);
         code = arena.Take<float>("dead code", capacity * lanes);
         codeGrad = arena.Take<float>("dead code gradient", capacity * lanes);
         packedResidual = arena.Take<float>("dead residual, packed", products.PackedLength(lo));
         packedInput = arena.Take<float>("dead input, packed", products.PackedLength(ld));
-        panelResidual = arena.Take<float>("dead residual, turned", threads * lo * Gemm.TileColumns);
+        panelResidual = arena.Take<float>("dead residual, turned", places * lo * Gemm.TileColumns);
         errors = arena.Take<double>("dead errors", panels);
         if (!ghost) residualSpread = new(arena, "e", B, lo, RowBlock);
+        if (shard is not null) ranks = new(context, shard, window);
         (gatherPart, panelPart, gradientPart, spreadPart) = (Gather, Panel, Gradients, AddSpread);
+        (preActPart, reconstructPart, finishPart, reconstruct) = (PreActs, ReconstructPart, Finish, Reconstruct);
     }
 
     int Stride => (window.Length + 15) & ~15;       // of the transposed decoder
@@ -60,15 +66,26 @@ sealed unsafe class DeadPhase : CpuPart
         if (ghost && step.Scalars.AllDead == 1) window.Find(step.Scalars.Step - 1, 0);
         if (spec.Aux is { } aux) scale = AuxScale(aux);
         else scale = 2 * step.Scalars.LossScale;
-        if (window.Length == 0) return;
+        if (window.Total == 0) return;
         workers.Run(Stride / 16, gatherPart);
-        workers.Run(panels, panelPart);
+        if (ranks is null) workers.Run(panels, panelPart);
+        else RunOnRanks(ranks);
         double error = 0;
         for (var panel = 0; panel < panels; panel++) error += errors[panel];
         if (ghost) step.Sums.Ghost = error;
         else step.Sums.AuxSquaredError = error;
         workers.Run(DenseProducts.ProductParts(window.Length, lo) + DenseProducts.ProductParts(window.Length, ld),
             gradientPart);
+    }
+
+    /// <summary>The panels on several ranks: each part of <see cref="Panel"/> for all of them.</summary>
+    void RunOnRanks(ShardAux ranks)
+    {
+        workers.Run(panels, preActPart);
+        if (ranks.Selects) ranks.Select(panelCode, spec.DeadWindow);
+        new Span<float>(panelResidual, lanes * lo).Clear();
+        ranks.Chain(panelResidual, reconstruct);
+        workers.Run(panels, finishPart);
     }
 
     /// <summary>2α min(dead / k_aux, 1) / Σ‖e − ē‖²; 0 where e does not vary. Σ‖e‖² − ‖Σe‖² / B is used where it agrees
@@ -105,12 +122,29 @@ sealed unsafe class DeadPhase : CpuPart
     }
 
     /// <summary>One panel of 48 rows: pre-activations of the window, code, ê, r and ∂z.</summary>
-    [SkipLocalsInit]
     void Panel(int panel, int worker)
+    {
+        PreActs(panel, worker);
+        new Span<float>(Residual(panel, worker), lo * Gemm.TileColumns).Clear();
+        products.ContinueReconstruction(decoder, Stride, window.Length, Code(panel, worker), Residual(panel, worker));
+        Finish(panel, worker);
+    }
+
+    /// <summary>[W, 48] c of a panel.</summary>
+    float* Code(int panel, int worker) =>
+        panelCode + (long)(ranks is null ? worker : panel) * spec.DeadWindow * Gemm.TileColumns;
+
+    /// <summary>[lo, 48] r of a panel.</summary>
+    float* Residual(int panel, int worker) =>
+        panelResidual + (long)(ranks is null ? worker : panel) * lo * Gemm.TileColumns;
+
+    /// <summary>Pre-activations of the window, and the code unless several ranks select it together.</summary>
+    [SkipLocalsInit]
+    void PreActs(int panel, int worker)
     {
         var tile = GemmRows.Aligned(stackalloc float[GemmRows.BufferFloats]);
         int start = panel * Gemm.TileColumns, length = window.Length;
-        var c = panelCode + (long)worker * spec.DeadWindow * Gemm.TileColumns;
+        var c = Code(panel, worker);
         for (var s = 0; s < length; s += Gemm.TileRows)
         {
             GemmRows.Tile(enc + (long)s * ld, ld, length - s, bias + s, input + (long)panel * ld * Gemm.TileColumns, ld,
@@ -118,12 +152,26 @@ sealed unsafe class DeadPhase : CpuPart
             var floats = Math.Min(Gemm.TileRows, length - s) * Gemm.TileColumns;
             new ReadOnlySpan<float>(tile, floats).CopyTo(new(c + s * Gemm.TileColumns, floats));
         }
-        if (spec.Aux is { } aux) AuxSelection.Keep(aux, c, length, B - start);
-        else Exponentials(c, start);
+        if (spec.Aux is not { } aux) Exponentials(c, start);
+        else if (ranks is not { Selects: true }) AuxSelection.Keep(aux, c, length, B - start);
+    }
 
-        var r = panelResidual + (long)worker * lo * Gemm.TileColumns;
-        new Span<float>(r, lo * Gemm.TileColumns).Clear();
-        products.AddReconstruction(decoder, Stride, length, c, r);
+    void Reconstruct(int first, int count)
+    {
+        (firstSlot, slots) = (first, count);
+        workers.Run(panels, reconstructPart);
+    }
+
+    void ReconstructPart(int panel, int worker) => products.ContinueReconstruction(decoder + firstSlot, Stride, slots,
+        Code(panel, worker) + (long)firstSlot * Gemm.TileColumns, Residual(panel, worker));
+
+    /// <summary>r and ∂z of a panel from its code and ê.</summary>
+    [SkipLocalsInit]
+    void Finish(int panel, int worker)
+    {
+        var tile = GemmRows.Aligned(stackalloc float[GemmRows.BufferFloats]);
+        int start = panel * Gemm.TileColumns, length = window.Length;
+        float* c = Code(panel, worker), r = Residual(panel, worker);
         errors[panel] = ghost ? ScaleGhost(r, c, start, worker) : AddResidual(r, start, worker);
         products.StoreTile(c, code + start, length);
 

@@ -8,6 +8,7 @@ sealed unsafe partial class CpuBackend
 {
     public DenseCheck CheckAgainstDense()
     {
+        if (Shard is not null) throw NoDenseCheck();
         DenseCheck.RequirePlainTopK(Spec);
         int n = context.Latents, k = context.Active;
         double worstValue = 0, worstSelection = 0, worstReconstruction = 0;
@@ -31,6 +32,9 @@ sealed unsafe partial class CpuBackend
         var tolerance = 4 * Math.Sqrt(context.Width) * Math.Pow(2, -24) * 4;
         return new(worstValue, worstSelection, worstReconstruction, tolerance);
     }
+
+    static SaeException NoDenseCheck() => new("the dense check needs all latents in one process; set ValidateEvery = 0 "
+        + "on several ranks");
 
     /// <summary>All pre-activations of a row. Returns the largest magnitude.</summary>
     double PreActs(int b, double[] preActs)

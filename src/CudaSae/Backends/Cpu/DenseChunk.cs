@@ -1,3 +1,4 @@
+using CudaSae.Distributed;
 using CudaSae.Model;
 
 namespace CudaSae.Backends.Cpu;
@@ -6,17 +7,15 @@ namespace CudaSae.Backends.Cpu;
 /// Slots number the latents of a chunk.</summary>
 sealed unsafe class DenseChunk : CpuPart
 {
-    const int TargetWidth = 512;    // latents of a chunk, in whole parts of the optimizer
-
     readonly int levels;
 
     public DenseChunk(CpuContext context) : base(context)
     {
         var arena = context.Arena;
         levels = spec.Levels;
-        Parts = Math.Min(Math.Max(1, TargetWidth * LatentParts / Math.Max(n, 1)), LatentParts);
-        for (var part = 0; part < LatentParts; part += Parts)
-            Width = Math.Max(Width, Latents(Math.Min(part + Parts, LatentParts) - 1).Last - Latents(part).First);
+        Parts = LatentCut.DenseParts(spec.Latents);
+        for (var part = 0; part < parts; part += Parts)
+            Width = Math.Max(Width, Latents(Math.Min(part + Parts, parts) - 1).Last - Latents(part).First);
         long W = Width;
         Z = arena.Take<float>("chunk code", W * lanes);
         G = arena.Take<float>("chunk code gradient", W * lanes);
@@ -52,16 +51,16 @@ sealed unsafe class DenseChunk : CpuPart
     {
         Part = part;
         First = Latents(part).First;
-        Count = Latents(Math.Min(part + Parts, LatentParts) - 1).Last - First;
+        Count = Latents(Math.Min(part + Parts, parts) - 1).Last - First;
     }
 
     /// <summary>Moves to the stretch that begins at a slot; false at the end of the chunk.</summary>
     public bool SetStretch(int slot)
     {
         if (slot >= Count) return false;
-        (Slot, Level) = (slot, step.LevelOf(First + slot));
+        (Slot, Level) = (slot, step.LevelOf(firstLatent + First + slot));
         Length = Count - slot;
-        if (Level < levels - 1) Length = Math.Min(Length, (int)step.Scalars.Prefix[Level] - First - slot);
+        if (Level < levels - 1) Length = Math.Min(Length, (int)step.Scalars.Prefix[Level] - firstLatent - First - slot);
         return true;
     }
 

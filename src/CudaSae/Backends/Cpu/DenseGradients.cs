@@ -53,7 +53,7 @@ sealed unsafe class DenseGradients : CpuPart
         workers.Run(rowBlocks, packInput);
         if (gated) workers.Run(panels, transposeGates);
         var transposed = -1;
-        for (var first = 0; first < LatentParts; first += chunk.Parts)
+        for (var first = 0; first < parts; first += chunk.Parts)
         {
             chunk.Set(first);
             for (var slot = 0; chunk.SetStretch(slot); slot += chunk.Length)
@@ -65,7 +65,7 @@ sealed unsafe class DenseGradients : CpuPart
                 workers.Run(DenseProducts.ProductParts(chunk.Length, lo), decoderRows);
                 workers.Run(DenseProducts.ProductParts(chunk.Length, ld), encoderRows);
             }
-            workers.Run(Math.Min(chunk.Parts, LatentParts - first), visitPart);
+            workers.Run(Math.Min(chunk.Parts, parts - first), visitPart);
         }
     }
 

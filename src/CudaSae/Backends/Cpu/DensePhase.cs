@@ -23,6 +23,7 @@ sealed unsafe class DensePhase : CpuPart
     readonly float* reconstruction, gateReconstruction;     // [panels][lo, 48]
     readonly byte* fired;                       // [panels, n] rows of a panel on which a latent fired
     readonly RowSums* panelSums;                // [panels]
+    readonly ShardDense? ranks;
     readonly bool gated, nested;
     readonly Action<int, int> transposePart, forwardPart, closePart, finishPart;
     int closing;                                // the level that is closed
@@ -45,6 +46,8 @@ sealed unsafe class DensePhase : CpuPart
         fired = arena.Take<byte>("firings by panel", (long)panels * n);
         panelSums = arena.Take<RowSums>("panel sums", panels);
         gradients = new(context, chunk, reconstruction, gateReconstruction, residuals);
+        if (shard is not null)
+            ranks = new(context, shard, residuals, reconstruction, gateReconstruction, panelSums);
         (transposePart, forwardPart) = (TransposePart, ForwardPanel);
         (closePart, finishPart) = (CloseBlock, FinishBlock);
     }
@@ -60,8 +63,9 @@ sealed unsafe class DensePhase : CpuPart
         if (gated) new Span<float>(gateReconstruction, lanes * lo).Clear();
         new Span<int>(rowCount, B).Clear();
         for (var panel = 0; panel < panels; panel++) panelSums[panel] = default;
-        closing = 0;
-        for (var part = 0; part < LatentParts; part += chunk.Parts)
+        ranks?.Begin();
+        closing = LevelsUpTo(firstLatent);
+        for (var part = 0; part < parts; part += chunk.Parts)
         {
             chunk.Set(part);
             for (var slot = 0; chunk.SetStretch(slot); slot += chunk.Length)
@@ -71,7 +75,8 @@ sealed unsafe class DensePhase : CpuPart
                 workers.Run(panels, forwardPart);
             }
         }
-        if (nested) CloseLevels(spec.Levels);
+        if (nested) CloseLevels(LevelsUpTo(firstLatent + n));
+        ranks?.End();
         workers.Run(rowBlocks, finishPart);
         ref var sums = ref residuals.Sums(0);
         for (var panel = 0; panel < panels; panel++)
@@ -80,6 +85,14 @@ sealed unsafe class DensePhase : CpuPart
             sums.Penalty += panelSums[panel].Penalty;
             sums.NextPenalty += panelSums[panel].NextPenalty;
         }
+    }
+
+    /// <summary>Number of levels that hold no latent from this one on.</summary>
+    int LevelsUpTo(int latent)
+    {
+        var m = 0;
+        while (m < spec.Levels && step.EndOf(m, spec.Latents) <= latent) m++;
+        return m;
     }
 
     /// <summary>Takes x̂ as the reconstruction of all levels below <paramref name="end"/> that have none yet. Equal

@@ -52,6 +52,14 @@ sealed unsafe class DenseProducts(CpuContext context)
         }
     }
 
+    /// <summary>The same, as a continuation of each element's chain of fused multiply-adds
+    /// (<see cref="GemmRows.Continue"/>).</summary>
+    public void ContinueReconstruction(float* decoder, int stride, int count, float* code, float* transposed)
+    {
+        for (var i = 0; i < lo; i += Gemm.TileRows)
+            GemmRows.Continue(decoder + (long)i * stride, stride, code, count, transposed + i * Gemm.TileColumns);
+    }
+
     /// <summary>Slots [slot, slot + count) of one panel, [count, 48], to their places in [W, lanes].</summary>
     public void StoreTile(float* tile, float* to, int count)
     {

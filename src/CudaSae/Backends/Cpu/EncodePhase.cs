@@ -16,6 +16,8 @@ sealed unsafe class EncodePhase : CpuPart
     readonly ColumnFilter? columns;
     readonly GroupFilter? groups;
     readonly EntryLevels? levels;
+    readonly ShardSelection? shardSelection;
+    readonly ShardRowCounts? shardCounts;
     readonly LatentMath math;
     readonly LatentScalars* latents;
     readonly int* index, rowCount;
@@ -39,20 +41,38 @@ sealed unsafe class EncodePhase : CpuPart
         else if (spec.Selection is Selection.GroupMax) groups = new(context, candidates);
         else rows = new(context, candidates);
         if (spec.Levels > 1) levels = new(context);
+        if (shard is not null && rows is not null) shardSelection = new(context, shard);
+        if (shard is not null && columns is not null) shardCounts = new(context, shard);
         byMagnitude = spec.Selection is Selection.AbsTopK;
         latentBlock = Math.Clamp((128 << 10) / (4 * ld) & ~7, 64, 512);
         sharePart = EncodeShare;
     }
 
+    /// <summary>The selection over all ranks; null for one process, and where a rank selects alone.</summary>
+    public ShardSelection? ShardSelection => shardSelection;
+
     public void Run()
     {
         var annealed = spec.Selection is Selection.TopK && step.Scalars.K > 0;
-        if (rows is not null) rows.Kept = annealed ? (int)step.Scalars.K : k;
+        if (rows is not null) rows.Kept = Math.Min(annealed ? (int)step.Scalars.K : k, n);
         for (var w = 0; w < workers.Count; w++) candidates.Overflows[w] = 0;
         workers.Run(Math.Min(workers.Count, panels), sharePart);
-        for (var w = 0; w < workers.Count; w++) step.Sums.Overflows += candidates.Overflows[w];
+        for (var w = 0; w < workers.Count; w++) step.OwnOverflows += candidates.Overflows[w];
+        if (shard is null) step.Sums.Overflows += step.OwnOverflows;
+        else JoinRanks(annealed ? (int)step.Scalars.K : k);
         // Where a row had no room, the whole batch takes the dense path.
         if (columns is not null) step.Dense = step.Sums.Overflows > 0;
+    }
+
+    /// <summary>Selects over all ranks.</summary>
+    /// <param name="kept">Entries that a row keeps.</param>
+    void JoinRanks(int kept)
+    {
+        step.MaxRow = kept;
+        shardSelection?.Run(kept);
+        if (shardCounts is null) return;
+        (step.MaxRow, step.Sums.Overflows) = shardCounts.Share(candidates.Count, k);
+        step.OwnOverflows = 0;
     }
 
     /// <summary>A contiguous share of the panels against all latents. Rows are independent, so the bounds of the share

@@ -10,6 +10,8 @@ sealed unsafe class GroupFilter(CpuContext context, Candidates candidates) : Cpu
     readonly ulong* keys = candidates.Keys;
     readonly int* counts = candidates.Count;
     readonly int capacity = candidates.Capacity;
+    readonly int size = context.Spec.Latents / context.Spec.Active;             // latents of a group
+    readonly int groups = (int)((long)context.Latents * context.Spec.Active / context.Spec.Latents);    // of this rank
     readonly float* best = context.Arena.Take<float>("group maxima",
         (long)context.Panels * context.Active * Gemm.TileColumns);      // [panels, k, 48] largest z of a group so far
 
@@ -22,7 +24,6 @@ sealed unsafe class GroupFilter(CpuContext context, Candidates candidates) : Cpu
     /// stays.</summary>
     public void Filter(float* tile, int latent, int count, int panel)
     {
-        var size = n / k;
         for (var r = 0; r < count; r++, tile += Gemm.TileColumns)
         {
             var group = (latent + r) / size;
@@ -48,10 +49,10 @@ sealed unsafe class GroupFilter(CpuContext context, Candidates candidates) : Cpu
     /// <summary>Every group has one candidate; a group without a number above −∞ has its first latent.</summary>
     public void Finish(int b)
     {
-        counts[b] = k;
+        counts[b] = groups;
         var maxima = best + (long)(b / Gemm.TileColumns) * k * Gemm.TileColumns + b % Gemm.TileColumns;
-        for (var g = 0; g < k; g++)
+        for (var g = 0; g < groups; g++)
             if (maxima[g * Gemm.TileColumns] == float.NegativeInfinity)
-                keys[(long)b * capacity + g] = CandidateKey.Of(float.NegativeInfinity, g * (n / k));
+                keys[(long)b * capacity + g] = CandidateKey.Of(float.NegativeInfinity, g * size);
     }
 }

@@ -1,3 +1,4 @@
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
@@ -57,7 +58,13 @@ sealed unsafe class LatentGradients : CpuPart
         }
     }
 
-    public void BeginPart(int part) => preActParts[part] = 0;
+    public void BeginPart(int part) => preActParts[firstPart + part] = 0;
+
+    /// <summary>Gives every rank the partial sums of all ranks.</summary>
+    public void GatherParts(ShardPlan shard)
+    {
+        if (spec.PreAct is not null) shard.Collective.AllGather(preActParts, shard.PartStarts(sizeof(double)));
+    }
 
     /// <summary>Whether a latent has a gradient in this step.</summary>
     public bool Touched(int f) =>
@@ -158,7 +165,7 @@ sealed unsafe class LatentGradients : CpuPart
                 Rows.Add(encGrad, slope, InputRow(runEntry[at]), ld);
             }
         sum.Add(math.PreAct(l, B, sumZ, above, gap, out var loss));
-        preActParts[part] += loss;
+        preActParts[firstPart + part] += loss;
     }
 
     /// <summary>∂ω/∂WDec: the row over its norm, site by site.</summary>

@@ -48,7 +48,7 @@ sealed unsafe class LatentScalarsPhase : CpuPart
     {
         if (SpreadMean is not null && step.Scalars.Inference == 0)
             workers.Run((n + Gemm.TileRows - 1) / Gemm.TileRows, spreadPart);
-        workers.Run(LatentParts, scalarsPart);
+        workers.Run(parts, scalarsPart);
         if (InputSum is not null) SumInput(InputSum);
     }
 

@@ -20,8 +20,8 @@ sealed unsafe class LatentUpdate : CpuPart
         tieScale = buffers.TieScale;
         clipsRows = config.Clip == ClipKind.PerRow;
         direct = spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct };
-        Enc = new(arena, "enc", spec.Tying == Tying.Untied ? n : 0, ld, config);
-        Dec = new(arena, "dec", n, lo, config);
+        Enc = new(arena, "enc", spec.Tying == Tying.Untied ? n : 0, ld, config, firstLatent);
+        Dec = new(arena, "dec", n, lo, config, firstLatent);
         BEnc = Vector("b_enc", buffers.BEnc, Trainable.EncoderBias);
         if (spec.Selection is Selection.JumpRelu) Threshold = Vector("threshold", threshold, Trainable.Threshold);
         if (context.Gated) BMag = Vector("b_mag", buffers.BMag, Trainable.MagnitudeBias);

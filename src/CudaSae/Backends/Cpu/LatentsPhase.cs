@@ -1,3 +1,5 @@
+using CudaSae.Distributed;
+
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>latents: which latents fired, which are dead, and the window of dead latents for the next step.</summary>
@@ -43,10 +45,11 @@ sealed unsafe class LatentsPhase : CpuPart
                 if (value[entry] != 0) firings[index[entry]]++;
     }
 
-    /// <summary>Copies out on how many rows of the last step each latent fired.</summary>
+    /// <summary>Copies out on how many rows of the last step each latent of all ranks fired.</summary>
     public void ReadFirings(Span<int> into)
     {
         CountFirings();
-        new ReadOnlySpan<int>(firings, n).CopyTo(into);
+        new ReadOnlySpan<int>(firings, n).CopyTo(into[firstLatent..]);
+        shard?.Collective.AllGather(into, shard.LatentStarts());
     }
 }

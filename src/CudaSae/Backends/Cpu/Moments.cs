@@ -9,6 +9,7 @@ sealed unsafe class MatrixMoments
 {
     readonly MomentStorage storage;
     readonly int width;
+    readonly long firstRow;
     readonly ulong id;
     readonly float* m, v;               // [rows, width]
     readonly ushort* m16, v16;
@@ -16,9 +17,10 @@ sealed unsafe class MatrixMoments
     readonly byte* v8;                  // √v
     readonly float* mScale, vScale;     // [rows] of the eight-bit formats
 
-    public MatrixMoments(HostArena arena, string name, long rows, int width, TrainConfig config)
+    /// <param name="firstRow">Number of the first row in the matrix of all ranks; random numbers depend on it.</param>
+    public MatrixMoments(HostArena arena, string name, long rows, int width, TrainConfig config, long firstRow = 0)
     {
-        (storage, this.width) = (config.Moments, width);
+        (storage, this.width, this.firstRow) = (config.Moments, width, firstRow);
         foreach (var c in name) id = id * 31 + c;
         var adam = config.Optimizer is OptimizerKind.Adam or OptimizerKind.LazyRowAdam;
         long first = config.Optimizer != OptimizerKind.Sgd && config.Beta1 > 0 ? rows * width : 0, second = adam
@@ -101,7 +103,7 @@ sealed unsafe class MatrixMoments
     }
 
     uint Key(in StepScalars s, long row, ulong which) =>
-        (uint)(CounterRandom.Of(s.Seed, s.Step, (ulong)row, id * 2 + which) >> 32);
+        (uint)(CounterRandom.Of(s.Seed, s.Step, (ulong)(firstRow + row), id * 2 + which) >> 32);
 
     void PackHalf(float* from, ushort* to, long row, in StepScalars s, ulong which)
     {

@@ -1,3 +1,4 @@
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
@@ -84,13 +85,22 @@ sealed unsafe class OptimizePhase : CpuPart
     void VisitAll(Action<int, int> part)
     {
         if (step.Dense) dense!.Visit(part);
-        else workers.Run(LatentParts, part);
+        else workers.Run(parts, part);
+        if (shard is not null) GatherParts(shard);
+    }
+
+    /// <summary>Gives every rank the partial sums of all ranks.</summary>
+    void GatherParts(ShardPlan shard)
+    {
+        if (spec.PreEncoderBias) shard.Collective.AllGather(biasParts, shard.PartStarts(ld * sizeof(float)));
+        shard.Collective.AllGather(normParts, shard.PartStarts(sizeof(double)));
+        gradients.GatherParts(shard);
     }
 
     /// <summary>The gradients of a part's latents and, with <paramref name="move"/>, the optimizer's step.</summary>
     void Visit(int part, int worker, bool move)
     {
-        float* encGrad = scratch + (long)worker * (ld + lo), decGrad = encGrad + ld, sum = biasParts + (long)part * ld;
+        float* encGrad = scratch + (long)worker * (ld + lo), decGrad = encGrad + ld, sum = biasParts + (long)(firstPart + part) * ld;
         new Span<float>(sum, ld).Clear();
         gradients.BeginPart(part);
         double squares = 0;
@@ -116,7 +126,7 @@ sealed unsafe class OptimizePhase : CpuPart
             if (!touched) new Span<float>(encGrad, ld + lo).Clear();
             update.Move(f, encGrad, decGrad, scalars, tie, own, globalFactor, touched, worker);
         }
-        normParts[part] = squares;
+        normParts[firstPart + part] = squares;
     }
 
     double SquaredNorm(float* encGrad, float* decGrad, in EntryGradient g, float tie) =>

@@ -1,3 +1,4 @@
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
@@ -102,9 +103,19 @@ sealed unsafe class Residuals : CpuPart
         (to.LevelError, to.Active, to.MaxRow, to.Dense) =
             (nested ? total.LevelError : total.Error, total.Active, total.MaxRow, step.Dense ? 1 : 0);
         (to.Penalty, to.NextPenalty) = (total.Penalty, total.NextPenalty);
+        if (shard is not null) ShareCounts(shard, ref to);
         SetCountPenalty(ref to);
         workers.Run(rowBlocks, targetPart);
         to.Spread = targetSpread.Total();
+    }
+
+    /// <summary>Replaces the counts of this rank by those of all ranks.</summary>
+    void ShareCounts(ShardPlan shard, ref StepSums to)
+    {
+        Span<long> counts = [to.Active, step.OwnOverflows];
+        shard.Collective.Sum(counts);
+        (to.Active, to.MaxRow) = (counts[0], step.MaxRow);
+        to.Overflows += (int)counts[1];
     }
 
     void AddTarget(int block, int worker) => targetSpread.AddBlock(y, block);

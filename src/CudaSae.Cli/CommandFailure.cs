@@ -1,0 +1,54 @@
+using System.Reflection;
+using CudaSae.Distributed;
+using CudaSae.Files;
+using CudaSae.Model;
+
+namespace CudaSae.Cli;
+
+/// <summary>Reports the exception that ended a command in one line on the error stream.</summary>
+static class CommandFailure
+{
+    const string TraceVariable = "CUDASAE_TRACE";
+
+    /// <summary>The time that other ranks wait before they report an error. Rank 0 reports an error of all ranks and
+    /// ends them while they wait.</summary>
+    public static readonly TimeSpan FirstIsRoot = TimeSpan.FromSeconds(2);
+
+    static readonly TimeSpan Apart = TimeSpan.FromMilliseconds(100);    // between the reports of two other ranks
+    const int MostApart = 20;
+
+    /// <summary>Prints the error and returns the exit code.</summary>
+    /// <param name="program">Name of the program in messages.</param>
+    /// <param name="rank">The rank of this process; null for one process.</param>
+    public static int Report(Exception e, string program, int? rank)
+    {
+        if (e is OutputClosedException) return StandardOutput.ExitCode;
+        var (message, code) = Describe(e);
+        if (rank > 0) Thread.Sleep(FirstIsRoot + Math.Min(rank.Value, MostApart) * Apart);
+        Console.Error.WriteLine($"{program}: {(rank is null ? "" : $"rank {rank}: ")}{message}");
+        if (code == Commands.Internal && Environment.GetEnvironmentVariable(TraceVariable) is { Length: > 0 })
+            Console.Error.WriteLine(e);
+        return code;
+    }
+
+    /// <summary>Returns one line for an exception that ended a command, and the exit code.</summary>
+    static (string Message, int Code) Describe(Exception thrown) => Innermost(thrown) switch
+    {
+        SaeException e => (SettingSpelling.ForCommandLine(e.Message), Commands.Refused),
+        var e when AtomicFile.IsRefusal(e) =>
+            ($"{AtomicFile.Reason(e)}; free some space or choose another folder", Commands.Refused),
+        OutOfMemoryException =>
+            ("the machine ran out of memory; use fewer latents or smaller batches", Commands.Refused),
+        var e => (new SaeException($"internal error: {e.GetType().Name}: {e.Message.TrimEnd('.')}; please report it, "
+            + $"with what {TraceVariable}=1 adds").Message, Commands.Internal),
+    };
+
+    /// <summary>Unwraps the exception that a thread or a type initializer threw.</summary>
+    static Exception Innermost(Exception e) => e switch
+    {
+        AggregateException all when all.Flatten().InnerExceptions is { Count: > 0 } inner =>
+            Innermost(inner.FirstOrDefault(one => one is SaeException) ?? inner[0]),
+        TargetInvocationException or TypeInitializationException when e.InnerException is { } inner => Innermost(inner),
+        _ => e,
+    };
+}

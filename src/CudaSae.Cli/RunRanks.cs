@@ -1,0 +1,98 @@
+using System.CommandLine;
+using CudaSae.Distributed;
+using CudaSae.Files;
+
+namespace CudaSae.Cli;
+
+/// <summary>The ranks of a run of train or finetune; one process is a single rank. Rank 0 prints and writes. The other
+/// ranks run the same code with a standard output that is dropped.</summary>
+sealed class RunRanks
+{
+    RunRanks(ICollective? collective) => Collective = collective;
+
+    /// <summary>The ranks; null for one process.</summary>
+    public ICollective? Collective { get; }
+
+    /// <summary>Whether this process prints and writes the folder of the run.</summary>
+    public bool IsRoot => Collective is not { Rank: > 0 };
+
+    public static Option<RankMode> Option() => Options.New("--ranks",
+        "auto: the processes that mpirun, mpiexec or srun start train one SAE together, each with a part of its "
+            + "latents; off: every process trains alone",
+        RankMode.Auto);
+
+    /// <summary>Runs a command on all ranks. An error on one rank ends all of them.</summary>
+    /// <param name="command">Returns the exit code, which is the same on all ranks.</param>
+    /// <returns>The exit code.</returns>
+    public static int Run(RankMode mode, Func<RunRanks, int> command)
+    {
+        ICollective? joined;
+        try { joined = Ranks.Open(mode); }
+        catch (SaeException) when (Launched.Place is { LocalRank: > 0 })
+        {
+            // The first rank of the machine reports this error, which all have.
+            Thread.Sleep(CommandFailure.FirstIsRoot);
+            return Commands.Refused;
+        }
+        if (joined is not { } collective) return command(new(null));
+        if (collective.Rank > 0) StandardOutput.Drop();
+        try
+        {
+            var code = command(new(collective));
+            collective.Barrier();       // rank 0 has written everything when a launcher sees the first exit code
+            collective.Dispose();
+            return code;
+        }
+        catch (Exception e) { return End(collective, e, Commands.Program); }
+    }
+
+    /// <summary>Reports an error in the command line of a process that has not joined the ranks yet. It joins them
+    /// first, so that it ends those that wait for it.</summary>
+    /// <param name="program">Name of the program in messages.</param>
+    /// <returns>The exit code.</returns>
+    public static int Refuse(SaeException fault, string program)
+    {
+        ICollective? collective = null;
+        try
+        {
+            if (Launched.Place is { StartsMpi: true }) collective = Ranks.Open(RankMode.Auto);
+        }
+        catch (SaeException) { }        // the error in the command line comes first
+        return collective is null ? CommandFailure.Report(fault, program, Launched.Place?.Rank)
+            : End(collective, fault, program);
+    }
+
+    static int End(ICollective collective, Exception e, string program)
+    {
+        var code = CommandFailure.Report(e, program, collective.Rank);
+        collective.Abort(code);
+        return code;
+    }
+
+    /// <summary>Lets rank 0 take the folder of the run, and gives its name to all.</summary>
+    /// <returns>The folder, and on rank 0 its lock.</returns>
+    public (string Folder, FolderLock? Lock) Take(Func<(string Folder, FolderLock Lock)> take)
+    {
+        if (IsRoot)
+        {
+            var (folder, taken) = take();
+            Collective?.Broadcast(Path.GetFullPath(folder), 0);
+            return (folder, taken);
+        }
+        return (Collective!.Broadcast(null, 0), null);
+    }
+
+    /// <summary>Waits for all ranks.</summary>
+    public void Meet() => Collective?.Barrier();
+
+    /// <summary>Returns the largest of the ranks' exit codes.</summary>
+    public int Agree(int code) => Collective is null ? code : (int)Collective.Max(code);
+
+    /// <summary>Refuses an option that several ranks do not support.</summary>
+    /// <param name="given">Whether the option is given.</param>
+    public void RequireOne(bool given, string option)
+    {
+        if (given && Collective is { } ranks)
+            throw new SaeException($"{option} is for one process, not for {ranks.Size} ranks; leave it out");
+    }
+}

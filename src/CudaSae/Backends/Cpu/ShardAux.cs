@@ -1,0 +1,114 @@
+using CudaSae.Distributed;
+using CudaSae.Model;
+using CudaSae.Numerics;
+
+namespace CudaSae.Backends.Cpu;
+
+/// <summary>The losses of dead latents on several ranks: AuxK's selection over the whole window, and the reconstruction,
+/// which passes through the ranks in the order of the window's slots.</summary>
+sealed unsafe class ShardAux : CpuPart
+{
+    readonly ShardPlan plan;
+    readonly DeadWindow window;
+    readonly RowOwners? owners;             // null for ghosts
+    readonly ulong* keys;                   // [workers, 2, window + a vector] candidates of a row
+    readonly int keysLength;
+    readonly Action<int, int> judgePart;
+
+    public ShardAux(CpuContext context, ShardPlan plan, DeadWindow window) : base(context)
+    {
+        (this.plan, this.window) = (plan, window);
+        judgePart = Judge;
+        if (spec.Aux is null) return;
+        owners = new(context, plan, "aux", Math.Min(spec.DeadWindow, MostOnARank()));
+        keysLength = (spec.DeadWindow + 31) & ~15;
+        keys = context.Arena.Take<ulong>("candidates of a row in the window", 2L * workers.Count * keysLength);
+    }
+
+    int MostOnARank() => Enumerable.Range(0, plan.Ranks).Max(rank => plan.FirstOf(rank + 1) - plan.FirstOf(rank));
+
+    /// <summary>Whether the selection needs all ranks: the window has more than k_aux latents.</summary>
+    public bool Selects => spec.Aux is { } aux && window.Total > aux.K;
+
+    /// <summary>Keeps the k_aux largest pre-activations of each row, among equal ones those of the lower slots;
+    /// everything else, and every lane past the batch, becomes 0.</summary>
+    /// <param name="codes">[panels][capacity, 48] pre-activations of this rank's part of the window.</param>
+    /// <param name="capacity">Slots between two panels.</param>
+    public void Select(float* codes, int capacity)
+    {
+        owners!.Begin(Widest());
+        for (var b = 0; b < B; b++)
+        {
+            float* from = Column(codes, capacity, b), to = owners.Candidates(b);
+            for (var s = 0; s < window.Length; s++) to[s] = from[s * Gemm.TileColumns];
+        }
+        owners.Send();
+        workers.Run(owners.OwnedRows, judgePart);
+        owners.Answer();
+        for (var b = 0; b < lanes; b++)
+        {
+            var to = Column(codes, capacity, b);
+            for (var s = 0; s < window.Length; s++)
+                if (b >= B || owners.Answered(b)[s] == 0) to[s * Gemm.TileColumns] = 0;
+        }
+    }
+
+    static float* Column(float* codes, int capacity, int b) =>
+        codes + (long)(b / Gemm.TileColumns) * capacity * Gemm.TileColumns
+            + b % Gemm.TileColumns;
+
+    /// <summary>Slots of the rank with the largest part of the window.</summary>
+    int Widest()
+    {
+        var widest = 0;
+        foreach (var stretch in window.Stretches) widest = Math.Max(widest, stretch.First + stretch.Count);
+        return widest;
+    }
+
+    void Judge(int row, int worker)
+    {
+        ulong* all = keys + 2L * worker * keysLength, scratch = all + keysLength;
+        var aux = spec.Aux!;
+        int count = 0, slot = 0;
+        foreach (var stretch in window.Stretches)
+        {
+            var from = owners!.Received(stretch.Rank, row) + stretch.First;
+            for (var s = 0; s < stretch.Count; s++, slot++)
+                if (aux.Relu ? from[s] > 0 : !float.IsNaN(from[s])) all[count++] = CandidateKey.Of(from[s], slot);
+        }
+        Largest.Keep(all, count, aux.K, scratch);
+        for (var i = 0; i < Math.Min(count, aux.K); i++) Keep(CandidateKey.LatentOf(all[i]), row);
+    }
+
+    void Keep(int slot, int row)
+    {
+        foreach (var stretch in window.Stretches)
+        {
+            if (slot < stretch.Count)
+            {
+                owners!.Answers(stretch.Rank, row)[stretch.First + slot] = 1;
+                return;
+            }
+            slot -= stretch.Count;
+        }
+    }
+
+    /// <summary>Computes a sum over the window on all ranks.</summary>
+    /// <param name="sums">[panels][lo, 48] of zeros; receives the sum.</param>
+    /// <param name="add">Adds this rank's slots [first, first + count).</param>
+    public void Chain(float* sums, Action<int, int> add)
+    {
+        var bytes = (long)lanes * lo * sizeof(float);
+        for (var i = 0; i < window.Stretches.Count; i++)
+        {
+            var (rank, first, count) = window.Stretches[i];
+            if (rank != plan.Rank) continue;
+            if (i > 0 && window.Stretches[i - 1].Rank is var before && before != rank)
+                plan.Collective.Receive(sums, bytes, before);
+            add(first, count);
+            if (i < window.Stretches.Count - 1 && window.Stretches[i + 1].Rank is var next && next != rank)
+                plan.Collective.Send(sums, bytes, next);
+        }
+        plan.Collective.Broadcast(sums, bytes, window.Stretches[^1].Rank);
+    }
+}

@@ -1,0 +1,33 @@
+using CudaSae.Backends;
+using CudaSae.Distributed;
+using CudaSae.Files.Zip;
+
+namespace CudaSae.Training;
+
+/// <summary>What the ranks of a run agree on between two steps. Without ranks the answers are those of one
+/// process.</summary>
+static class StepAgreement
+{
+    const long SameRowsEvery = 1000;        // steps between two comparisons of the ranks' rows
+
+    /// <summary>Returns whether a run is cancelled, on any rank.</summary>
+    public static bool Stops(IBackend backend, CancellationToken cancellation)
+    {
+        var stops = cancellation.IsCancellationRequested;
+        return backend.Shard is { } shard ? shard.Collective.Max(stops ? 1 : 0) > 0 : stops;
+    }
+
+    /// <summary>Compares a checksum of a batch on all ranks, at the first step and then every 1000 steps.</summary>
+    /// <param name="step">The step that reads the batch, from 1.</param>
+    /// <exception cref="SaeException">The ranks read different rows.</exception>
+    public static void RequireSameRows(IBackend backend, int slot, long step)
+    {
+        if (backend.Shard is not { } shard || step % SameRowsEvery != 1) return;
+        long sum = Crc32.Append(0, backend.InputSlot(slot));
+        Span<long> extremes = [sum, -sum];
+        shard.Collective.Max(extremes);
+        if (extremes[0] != -extremes[1])
+            throw new SaeException($"the ranks read different rows at step {step}: their data files differ; copy the "
+                + "same files to all machines", kind: SaeErrorKind.Files);
+    }
+}
