@@ -1,5 +1,4 @@
 using CudaSae.Distributed;
-using CudaSae.Files;
 
 namespace CudaSae.Training.Checkpoints;
 

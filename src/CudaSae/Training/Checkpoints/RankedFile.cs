@@ -101,7 +101,9 @@ sealed class RankedFile : TensorFile
         long latents = index.Files[^1].First + index.Files[^1].Count;
         return first with
         {
-            Offset = 0, Shape = [latents, .. first.Shape[1..]], Bytes = first.Bytes / first.Shape[0] * latents,
+            Offset = 0,
+            Shape = [latents, .. first.Shape[1..]],
+            Bytes = first.Bytes / first.Shape[0] * latents,
         };
     }
 

@@ -1,7 +1,6 @@
 using System.Globalization;
 using CudaSae.Backends;
 using CudaSae.Distributed;
-using CudaSae.Files;
 
 namespace CudaSae.Training.Checkpoints;
 
