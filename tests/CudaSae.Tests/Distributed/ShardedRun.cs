@@ -27,11 +27,11 @@ sealed record ShardedRun(Dictionary<string, byte[]> State, List<string> Steps, L
     }
 
     /// <summary>Runs the steps of a case, as one process or as one of the ranks.</summary>
-    public static ShardedRun Of(VerifyCase c, ICollective? ranks)
+    public static ShardedRun Of(VerifyCase c, ICollective? ranks, SumOrder order = SumOrder.Chain)
     {
         var problem = c.Problem();
         var spec = problem.Spec;
-        var shard = ranks is null ? null : new ShardPlan(ranks, spec);
+        var shard = ranks is null ? null : new ShardPlan(ranks, spec, order);
         using var backend = new CpuBackend(spec, problem.Config, InputType.Float32, 2, shard);
         using var own = shard is null ? problem.Parameters : OwnLatents.Rows(problem.Parameters, shard);
         backend.Dense = c.Dense;
@@ -39,8 +39,9 @@ sealed record ShardedRun(Dictionary<string, byte[]> State, List<string> Steps, L
         var step = new SaeStep(backend);
         var code = new SparseCode(problem.Config.BatchRows, spec.Active);
         var firings = new int[spec.Latents];
+        var more = c.Adjust is null && c.Config.Optimizer != OptimizerKind.Sgd ? 2 : 0;      // large steps of SGD diverge
         var (steps, all) = (new List<string>(), new List<StepSums>());
-        for (uint t = 1; t <= c.Steps + (c.Adjust is null ? 2 : 0); t++)
+        for (uint t = 1; t <= c.Steps + more; t++)
         {
             var scalars = problem.Scalars(t, c.LearningRate, c.DeadAfterSteps);
             c.Adjust?.Invoke(ref scalars);

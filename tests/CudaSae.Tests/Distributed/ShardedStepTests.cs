@@ -23,7 +23,7 @@ public class ShardedStepTests
 
     /// <summary>Makes a case large enough to be divided: a rank has 512 latents or more of a thresholded
     /// selection.</summary>
-    static VerifyCase Widened(VerifyCase c, int ranks) => !c.Spec.IsThresholded ? c : c with
+    internal static VerifyCase Widened(VerifyCase c, int ranks) => !c.Spec.IsThresholded ? c : c with
     {
         Spec = c.Spec with
         {

@@ -61,8 +61,9 @@ public partial class PromiseTests
     public void CollectivesAddNoFloats()
     {
         var numbers = typeof(ICollective).GetMethods().Where(m => m.Name is "Sum" or "Max").ToArray();
-        Assert.Equal(2, numbers.Length);
-        Assert.All(numbers, m => Assert.Equal(typeof(Span<long>), Assert.Single(m.GetParameters()).ParameterType));
+        Assert.Equal(3, numbers.Length);
+        Assert.All(numbers, m => Assert.Contains(Assert.Single(m.GetParameters()).ParameterType,
+            new[] { typeof(Span<int>), typeof(Span<long>) }));
         Assert.All(typeof(ICollective).GetMethods().Except(numbers),
             m => Assert.DoesNotContain(m.GetParameters(), p => p.ParameterType.GetElementType() == typeof(float)));
         var types = typeof(MpiAbi).GetMembers(BindingFlags.Public | BindingFlags.Instance).Select(m => m.Name).ToArray();
