@@ -45,7 +45,8 @@ sealed record MpiAbi(string Name)
     public static readonly MpiAbi Mpich = new("the MPICH ABI")
     {
         World = 0x44000000, Byte = 0x4c00010d, Int32 = 0x4c000439, Int64 = 0x4c00083a, Sum = 0x58000003,
-        Max = 0x58000001, ErrorsReturn = 0x54000001, InfoNull = 0x1c000000, InPlace = -1, StatusIgnore = 1, Shared = 1, Serialized = 2,
+        Max = 0x58000001, ErrorsReturn = 0x54000001, InfoNull = 0x1c000000, InPlace = -1, StatusIgnore = 1,
+        Shared = 1, Serialized = 2,
     };
 
     /// <summary>Returns the interface of a library.</summary>

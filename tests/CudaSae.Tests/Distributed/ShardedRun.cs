@@ -39,7 +39,8 @@ sealed record ShardedRun(Dictionary<string, byte[]> State, List<string> Steps, L
         var step = new SaeStep(backend);
         var code = new SparseCode(problem.Config.BatchRows, spec.Active);
         var firings = new int[spec.Latents];
-        var more = c.Adjust is null && c.Config.Optimizer != OptimizerKind.Sgd ? 2 : 0;      // large steps of SGD diverge
+        // The large steps of the cases with SGD diverge soon.
+        var more = c.Adjust is null && c.Config.Optimizer != OptimizerKind.Sgd ? 2 : 0;
         var (steps, all) = (new List<string>(), new List<StepSums>());
         for (uint t = 1; t <= c.Steps + more; t++)
         {

@@ -78,7 +78,8 @@ public class ShardedStepTests
         {
             InputWidth = 24, Latents = 1024, Selection = new Selection.Relu(Room: 600),
             Penalty = new SparsityPenalty.L1 { Coefficient = 0.1f, WarmupFraction = 0 },
-        }, new() { Epsilon = 0.1f }, Steps: 3, Rows: 40) { Prepare = problem => problem.Parameters.BEnc.AsSpan().Fill(1) };
+        }, new() { Epsilon = 0.1f }, Steps: 3, Rows: 40)
+        { Prepare = problem => problem.Parameters.BEnc.AsSpan().Fill(1) };
         ShardedRun.RequireBitsOfOneProcess(c, 2);
         var sums = RankThreads.Run(2, ranks => ShardedRun.Of(c, ranks).Sums);
         Assert.All(sums, steps => Assert.All(steps, step => Assert.Equal((1, true), (step.Dense, step.Overflows > 0))));

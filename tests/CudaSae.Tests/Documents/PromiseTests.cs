@@ -66,7 +66,8 @@ public partial class PromiseTests
             new[] { typeof(Span<int>), typeof(Span<long>) }));
         Assert.All(typeof(ICollective).GetMethods().Except(numbers),
             m => Assert.DoesNotContain(m.GetParameters(), p => p.ParameterType.GetElementType() == typeof(float)));
-        var types = typeof(MpiAbi).GetMembers(BindingFlags.Public | BindingFlags.Instance).Select(m => m.Name).ToArray();
+        string[] types =
+            [.. typeof(MpiAbi).GetMembers(BindingFlags.Public | BindingFlags.Instance).Select(m => m.Name)];
         Assert.Contains("Int64", types);
         Assert.DoesNotContain("Float", types);
         Assert.DoesNotContain("Double", types);

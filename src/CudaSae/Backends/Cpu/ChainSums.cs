@@ -4,9 +4,9 @@ using CudaSae.Model;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary><see cref="SumOrder.Chain"/>: a reconstruction is one chain of fused multiply-adds through the ranks, in the
-/// order of the latents. Rank 0 starts it, each rank adds its own entries and sends it to the next rank, in chunks of
-/// rows, and the last rank sends the whole to all. The bits are those of one process.</summary>
+/// <summary><see cref="SumOrder.Chain"/>: a reconstruction is one chain of fused multiply-adds through the ranks, in
+/// the order of the latents. Rank 0 starts it, each rank adds its own entries and sends it to the next rank, in chunks
+/// of rows, and the last rank sends the whole to all. The bits are those of one process.</summary>
 sealed unsafe class ChainSums : ShardSums
 {
     const int ChunkBlocks = 8;          // blocks of rows that go from rank to rank together

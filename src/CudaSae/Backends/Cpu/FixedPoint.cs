@@ -4,8 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>Sums of products that are rounded to integers of 32 bits. A row's scale is a power of two that depends on its
-/// largest product and on a bound of their number, so it is the same for every number of ranks, and no sum
+/// <summary>Sums of products that are rounded to integers of 32 bits. A row's scale is a power of two that depends on
+/// its largest product and on a bound of their number, so it is the same for every number of ranks, and no sum
 /// overflows.</summary>
 static unsafe class FixedPoint
 {

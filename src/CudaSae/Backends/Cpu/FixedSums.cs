@@ -3,8 +3,8 @@ using CudaSae.Distributed;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary><see cref="SumOrder.Fixed"/>: products value · WDec are rounded to integers (<see cref="FixedPoint"/>), which
-/// the ranks add in any order. Penalties are added as a chain.</summary>
+/// <summary><see cref="SumOrder.Fixed"/>: products value · WDec are rounded to integers (<see cref="FixedPoint"/>),
+/// which the ranks add in any order. Penalties are added as a chain.</summary>
 sealed unsafe class FixedSums : ShardSums
 {
     readonly int* integers;             // [B, lo]

@@ -4,8 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary><see cref="SumOrder.Ordered"/>: every rank adds its own entries, and the partial sums are added in the order
-/// of the ranks (<see cref="OrderedSum"/>), then to b_dec or to the level before.</summary>
+/// <summary><see cref="SumOrder.Ordered"/>: every rank adds its own entries, and the partial sums are added in the
+/// order of the ranks (<see cref="OrderedSum"/>), then to b_dec or to the level before.</summary>
 sealed unsafe class OrderedSums : ShardSums
 {
     readonly OrderedSum ordered;

@@ -4,8 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>The losses of dead latents on several ranks: AuxK's selection over the whole window, and the reconstruction,
-/// which passes through the ranks in the order of the window's slots.</summary>
+/// <summary>The losses of dead latents on several ranks: AuxK's selection over the whole window, and the
+/// reconstruction, which passes through the ranks in the order of the window's slots.</summary>
 sealed unsafe class ShardAux : CpuPart
 {
     readonly ShardPlan plan;

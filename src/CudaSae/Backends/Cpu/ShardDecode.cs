@@ -5,8 +5,8 @@ using CudaSae.Model;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>decode on several ranks. Reconstructions and penalties are sums over the latents of all ranks
-/// (<see cref="ShardSums"/>). Residuals and their sums are computed on every rank alike, and gradients for the rank's own
-/// entries.</summary>
+/// (<see cref="ShardSums"/>). Residuals and their sums are computed on every rank alike, and gradients for the rank's
+/// own entries.</summary>
 sealed unsafe class ShardDecode : CpuPart
 {
     readonly Residuals residuals;

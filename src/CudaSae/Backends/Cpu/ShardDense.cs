@@ -118,7 +118,8 @@ sealed unsafe class ShardDense : CpuPart
                 (penalties[2 * panel], penalties[2 * panel + 1]);
     }
 
-    /// <summary>Gives every rank the residual of each level, from the rank that holds the level's last latent.</summary>
+    /// <summary>Gives every rank the residual of each level, from the rank that holds the level's last
+    /// latent.</summary>
     void ShareLevels()
     {
         for (var m = 0; m < spec.Levels; m++)
