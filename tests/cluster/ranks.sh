@@ -11,7 +11,7 @@ bench=$(realpath "${BENCH:-artifacts/bin/CudaSae.Bench/release/cudasae-bench}")
 # As root, with more ranks than cores, on one machine
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_plm=isolated
-export DOTNET_PROCESSOR_COUNT=1         # the number of threads does not change the bits
+export DOTNET_PROCESSOR_COUNT=2         # the number of threads does not change the bits
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 passed=0 failed=0
 
@@ -42,7 +42,7 @@ lines() {       # lines COUNT TEXT FILE
     [ "$(grep -c -- "$2" "$3")" -eq "$1" ] || { echo "not $1 lines with '$2'"; show; }
 }
 
-small=(--latents 2048 --vectors 5120 --batch-rows 256 --backend cpu --log-every 5)
+small=(--latents 2048 --vectors 2560 --batch-rows 256 --backend cpu --held-out 256)
 long=(--latents 2048 --vectors 2000000 --batch-rows 256 --backend cpu --checkpoint-every 20 --log-every 1)
 presets=(topk batch-topk jumprelu gated matryoshka)
 "$program" synth "$work/x.npy" --features 200 --width 64 --rows 6000 > "$work/out" || exit 1
@@ -52,8 +52,8 @@ done
 
 same() {        # same MPI N PRESET: the weights of one process
     local run=$work/$1-$2-$3
-    ranks "$1" "$2" "$program" train "$work/x.npy" "${small[@]}" --preset "$3" --out "$run" || show || return
-    [ "$(hash "$run")" = "$(hash "$work/alone-$3")" ] || { echo "other weights"; show || return; }
+    ranks "$1" "$2" "$program" train "$work/x.npy" "${small[@]}" --preset "$3" --out "$run" || { show; return; }
+    [ "$(hash "$run")" = "$(hash "$work/alone-$3")" ] || { echo "other weights"; show; return; }
     lines 1 '^Saved in' "$work/out" && lines 1 '^SAE ' "$work/out" && [ ! -e "$run/run.lock" ]
 }
 started() {     # started OUTPUT: waits until the run has trained a few steps
@@ -90,22 +90,23 @@ stopped() {     # stopped MPI N M: SIGTERM to one of N ranks saves a checkpoint,
     begin "$1" "$2" "$program" train "$work/x.npy" "${long[@]}" --out "$run" || return
     kill -TERM "$(pids "$run" | tail -1)"
     ended "$run" 30 || return
-    [ $status -eq 143 ] && grep -q 'Resume it with' "$work/log" || { echo "exit code $status"; cat "$work/log"; return 1; }
+    if [ $status -ne 143 ] || ! grep -q 'Resume it with' "$work/log"; then
+        echo "exit code $status"; cat "$work/log"; return 1
+    fi
     local step rows
     step=$(sed -nE 's/^Stopped at step ([0-9]+) .*/\1/p' "$work/log")
     rows=$(((step + 10) * 256))
-    ranks "$1" "$3" "$program" train --resume "$run" --vectors $rows || show || return
+    ranks "$1" "$3" "$program" train --resume "$run" --vectors $rows || { show; return; }
     [ -e "$run/sae_weights.safetensors" ] && lines 1 '^Saved in' "$work/out"
 }
 resumed() {     # resumed MPI: a run that stops at a step on 3 ranks and resumes on 2 has the weights of one process
-    local run=$work/$1-resumed half=(--latents 2048 --vectors 2560 --batch-rows 256 --backend cpu)
-    local alone=$work/alone-resumed
+    local run=$work/$1-resumed alone=$work/alone-resumed
     if [ ! -e "$alone" ]; then
-        "$program" train "$work/x.npy" "${half[@]}" --out "$alone" && "$program" train --resume "$alone" --vectors 5120 \
-            || return
+        "$program" train "$work/x.npy" "${small[@]}" --out "$alone" || return
+        "$program" train --resume "$alone" --vectors 5120 || return
     fi
-    ranks "$1" 3 "$program" train "$work/x.npy" "${half[@]}" --out "$run" || show || return
-    ranks "$1" 2 "$program" train --resume "$run" --vectors 5120 || show || return
+    ranks "$1" 3 "$program" train "$work/x.npy" "${small[@]}" --out "$run" || { show; return; }
+    ranks "$1" 2 "$program" train --resume "$run" --vectors 5120 || { show; return; }
     [ "$(hash "$run")" = "$(hash "$alone")" ] || { echo "other weights"; show; }
 }
 alike() {       # alike MPI: an error of all ranks is printed once
@@ -119,14 +120,15 @@ onesided() {    # onesided MPI RANK DATA: an error of one rank ends all, and nam
     code 2 ranks "$1" 3 bash -c "if [ \${OMPI_COMM_WORLD_RANK:-\$PMI_RANK} = $2 ]; then x='$3'; else x='$work/x.npy'; fi
         exec '$program' train \$x ${small[*]} --out '$run'" && lines 1 "cudasae: rank $2: " "$work/err"
 }
-full() {        # full MPI: a file that rank 0 cannot write
+full() {        # full MPI: a log that rank 0 cannot write
     local run=$work/$1-full
-    code 2 ranks "$1" 2 bash -c "[ \${OMPI_COMM_WORLD_RANK:-\$PMI_RANK} = 1 ] || { ulimit -f 300; export DOTNET_EnableWriteXorExecute=0; }
-        exec '$program' train '$work/x.npy' ${small[*]} --out '$run'" && lines 1 'cudasae: rank 0: ' "$work/err"
+    mkdir "$run" && ln -s /dev/full "$run/metrics.jsonl"
+    code 2 ranks "$1" 2 "$program" train "$work/x.npy" "${small[@]}" --out "$run" \
+        && lines 1 'cudasae: rank 0: ' "$work/err"
 }
 off() {         # off MPI: every process trains alone
     ranks "$1" 2 bash -c "exec '$program' train '$work/x.npy' ${small[*]} --ranks off \
-        --out '$work/$1-off'\${OMPI_COMM_WORLD_RANK:-\$PMI_RANK}" || show || return
+        --out '$work/$1-off'\${OMPI_COMM_WORLD_RANK:-\$PMI_RANK}" || { show; return; }
     [ "$(hash "$work/$1-off0")" = "$(hash "$work/alone-topk")" ] \
         && [ "$(hash "$work/$1-off1")" = "$(hash "$work/alone-topk")" ] && lines 2 '^Saved in' "$work/out"
 }
