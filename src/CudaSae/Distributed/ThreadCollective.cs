@@ -1,5 +1,3 @@
-using System.Threading;
-
 namespace CudaSae.Distributed;
 
 /// <summary>Ranks that are threads of one process. Each thread uses its own member of <see cref="Group"/>.</summary>
