@@ -5,6 +5,7 @@ using CudaSae.Bench.Fuzz;
 using CudaSae.Bench.Ladder;
 using CudaSae.Bench.Plots;
 using CudaSae.Bench.Reference;
+using CudaSae.Bench.Scale;
 using CudaSae.Bench.Tables;
 using CudaSae.Cli;
 using CudaSae.Cli.Help;
@@ -31,6 +32,7 @@ static class BenchCommands
             Soak.Create(),
             PlannedMemory.Create(),
             RanksCommand.Create(),
+            ScaleCommand.Create(),
         };
         root.Directives.Clear();
         HelpOptions.AddTo(root, Program);

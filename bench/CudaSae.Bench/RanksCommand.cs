@@ -12,7 +12,8 @@ static unsafe class RanksCommand
 
     public static Command Create()
     {
-        var command = new Command("ranks", "Check and time the collectives of the ranks that mpirun or mpiexec starts.");
+        var command = new Command("ranks",
+            "Check and time the collectives of the ranks that mpirun or mpiexec starts.");
         command.SetAction(_ => Run());
         return command;
     }

@@ -24,15 +24,16 @@ static class FinetuneCommand
         var tensor = DataOptions.Tensor();
         var heldOut = DataOptions.HeldOut();
         var output = new Option<string?>("--out") { Description = "folder of the new run" };
-        var ranks = RunRanks.Option();
+        var ranks = new RankOptions();
         var settings = new Settings();
         var command = new Command("finetune",
             "Train the decoder or the magnitudes of a ReLU SAE again, without its penalty.") { run, data, kind, tensor,
-                heldOut, output, ranks };
+                heldOut, output };
         var readAs = new KindOption();
+        ranks.AddTo(command);
         settings.AddTo(command);
         readAs.AddTo(command);
-        command.SetAction(parsed => RunRanks.Run(parsed.GetValue(ranks), all =>
+        command.SetAction(parsed => ranks.Run(parsed, all =>
         {
             var folder = parsed.GetValue(run)!;
             var sae = SaeModel.Load(folder, readAs.Of(parsed));

@@ -1,4 +1,3 @@
-using System.CommandLine;
 using CudaSae.Distributed;
 using CudaSae.Files;
 
@@ -8,23 +7,22 @@ namespace CudaSae.Cli;
 /// ranks run the same code with a standard output that is dropped.</summary>
 sealed class RunRanks
 {
-    RunRanks(ICollective? collective) => Collective = collective;
+    RunRanks(ICollective? collective, SumOrder? order) => (Collective, Order) = (collective, order);
 
     /// <summary>The ranks; null for one process.</summary>
     public ICollective? Collective { get; }
 
+    /// <summary>The order of sums over ranks that is asked for; null for that of the run, or for a chain.</summary>
+    public SumOrder? Order { get; }
+
     /// <summary>Whether this process prints and writes the folder of the run.</summary>
     public bool IsRoot => Collective is not { Rank: > 0 };
 
-    public static Option<RankMode> Option() => Options.New("--ranks",
-        "auto: the processes that mpirun, mpiexec or srun start train one SAE together, each with a part of its "
-            + "latents; off: every process trains alone",
-        RankMode.Auto);
-
     /// <summary>Runs a command on all ranks. An error on one rank ends all of them.</summary>
+    /// <param name="order">The order of sums over ranks; null for that of the run, or for a chain.</param>
     /// <param name="command">Returns the exit code, which is the same on all ranks.</param>
     /// <returns>The exit code.</returns>
-    public static int Run(RankMode mode, Func<RunRanks, int> command)
+    public static int Run(RankMode mode, SumOrder? order, Func<RunRanks, int> command)
     {
         ICollective? joined;
         try { joined = Ranks.Open(mode); }
@@ -34,11 +32,11 @@ sealed class RunRanks
             Thread.Sleep(CommandFailure.FirstIsRoot);
             return Commands.Refused;
         }
-        if (joined is not { } collective) return command(new(null));
+        if (joined is not { } collective) return command(new(null, order));
         if (collective.Rank > 0) StandardOutput.Drop();
         try
         {
-            var code = command(new(collective));
+            var code = command(new(collective, order));
             collective.Barrier();       // rank 0 has written everything when a launcher sees the first exit code
             collective.Dispose();
             return code;

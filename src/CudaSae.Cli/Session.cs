@@ -1,6 +1,7 @@
 using System.Text;
 using CudaSae.Backends;
 using CudaSae.Cli.Watch;
+using CudaSae.Distributed;
 using CudaSae.Files;
 using CudaSae.Lab.Insight.Density;
 using CudaSae.Lab.Report;
@@ -33,7 +34,8 @@ sealed class Session : IDisposable
         var (folder, folderLock) = ranks.Take(() => RunFolder.New(output, "runs"));
         try
         {
-            var run = TrainingRun.New(data, spec, config, kind, folder, origin, ranks: ranks.Collective);
+            var run = TrainingRun.New(data, spec, config, kind, folder, origin, ranks: ranks.Collective,
+                order: ranks.Order);
             return new(run, ranks, folderLock, resumed: false);
         }
         catch
@@ -63,6 +65,7 @@ sealed class Session : IDisposable
             {
                 Config = change(old.Config),
                 Backend = kind?.ToString() ?? old.Backend,
+                SumOrder = ranks.Order ?? old.SumOrder,
                 Data = now.Data,
                 Beside = now.Beside,
                 HeldOut = now.HeldOut,
@@ -71,6 +74,8 @@ sealed class Session : IDisposable
             [
                 .. ResumeRules.Describe(old.Spec, old.Config, record.Config, fields),
                 .. kind is null ? Array.Empty<string>() : [$"backend {old.Backend} → {kind}"],
+                .. record.SumOrder == old.SumOrder ? Array.Empty<string>()
+                    : [$"sum order {old.SumOrder ?? SumOrder.Chain} → {record.SumOrder}"],
                 .. MovedData.Describe(names, now),
             ];
             var data = RunData.Reopen(folder, record, Console.WriteLine);

@@ -23,8 +23,8 @@ sealed class StandardOutput : Stream
     /// <summary>Whether a write failed. All later output is dropped.</summary>
     public static bool IsClosed { get; private set; }
 
-    /// <summary>Sets the console's output, without colours and escape codes if the output is not a terminal, NO_COLOR is
-    /// set, or the process is one of several ranks.</summary>
+    /// <summary>Sets the console's output, without colours and escape codes if the output is not a terminal, NO_COLOR
+    /// is set, or the process is one of several ranks.</summary>
     public static void Open()
     {
         // mpirun gives its processes a terminal, and copies what they write into its own output.

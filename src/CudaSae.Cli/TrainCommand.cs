@@ -41,14 +41,15 @@ static class TrainCommand
             "steps between two records of every latent's density, for the report; 0 for none; give it again with "
                 + "--resume",
             0, 0, int.MaxValue);
-        var ranks = RunRanks.Option();
+        var ranks = new RankOptions();
         var command = new Command("train",
             "Train an SAE. Without arguments, it trains a TopK SAE of 4096 latents on the shipped data in half a "
                 + "minute.") { data,
                 beside, tensor, heldOut, output, resume, watch,
-            tensorBoard, density, verbose, ranks };
+            tensorBoard, density, verbose };
+        ranks.AddTo(command);
         settings.AddTo(command);
-        command.SetAction(parsed => RunRanks.Run(parsed.GetValue(ranks), all =>
+        command.SetAction(parsed => ranks.Run(parsed, all =>
         {
             int? port = parsed.GetResult(watch) is { Implicit: false } ? parsed.GetValue(watch) ?? 0 : null;
             var (every, events) = (parsed.GetValue(density), parsed.GetValue(tensorBoard));
@@ -57,7 +58,7 @@ static class TrainCommand
             {
                 var moved = MovedData.Of(parsed.GetValue(data), parsed.GetValue(beside), parsed.GetValue(heldOut));
                 using var old = ResumeOptions.Open(parsed, folder, settings, all, moved,
-                    resume, watch, tensorBoard, density, verbose, beside, heldOut, ranks);
+                    [resume, watch, tensorBoard, density, verbose, beside, heldOut, .. ranks.All]);
                 return old.WithDensity(every).Run(port, events, parsed.GetValue(verbose));
             }
             using var files = DataOptions.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut),

@@ -158,7 +158,7 @@ static partial class BenchTables
         x is { } value ? value == 0 ? "0" : value.ToString("0.0e+0", CultureInfo.InvariantCulture) : "";
 
     /// <summary>Formats a number with three digits.</summary>
-    static string Number(double? x) =>
+    internal static string Number(double? x) =>
         x?.ToString(x switch { >= 99.95 => "0", >= 9.995 => "0.0", >= 0.9995 => "0.00", _ => "0.000" },
             CultureInfo.InvariantCulture)
             ?? "";

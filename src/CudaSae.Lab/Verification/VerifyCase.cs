@@ -13,6 +13,9 @@ sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig Config, 
 
     public Adjustment? Adjust { get; init; }
 
+    /// <summary>Changes the weights before the first step.</summary>
+    public Action<SmallProblem>? Prepare { get; init; }
+
     /// <summary>The factor of the tolerance, for formats of moments that round stochastically.</summary>
     public double Slack { get; init; } = 1;
 
@@ -55,7 +58,12 @@ sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig Config, 
     /// encoder.</summary>
     public bool UsesTopKEncoder => !Spec.IsThresholded;
 
-    internal SmallProblem Problem() => new(Spec, Rows, Config);
+    internal SmallProblem Problem()
+    {
+        var problem = new SmallProblem(Spec, Rows, Config);
+        Prepare?.Invoke(problem);
+        return problem;
+    }
 
     public override string ToString() => Name;
 }

@@ -91,9 +91,13 @@ static class BackendFactory
         var plans = CpuBackend.PlanFor(spec, config, inputType, shard);
         plans.Add(HostCopy, HostCopyBytes(spec, shard));
         plan(plans, Host);
-        plans.Require(HostMemory.AvailableBytes(), Host);
-        var threads = shard is null ? 0 : Math.Max(1, Environment.ProcessorCount / shard.Collective.LocalSize);
-        return new(spec, config, inputType, threads, shard);
+        if (shard is not { Collective.LocalSize: var ranks })
+        {
+            plans.Require(HostMemory.AvailableBytes(), Host);
+            return new(spec, config, inputType);
+        }
+        plans.Require(HostMemory.AvailableBytes() / ranks, $"{Host}, divided among {ranks} ranks");
+        return new(spec, config, inputType, Math.Max(1, Environment.ProcessorCount / ranks), shard);
     }
 
     static SaeException KernelsAreNotSharded(BackendKind kind) => new(

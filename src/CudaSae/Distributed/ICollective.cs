@@ -1,8 +1,8 @@
 namespace CudaSae.Distributed;
 
 /// <summary>Moves data between the ranks of a run, in host memory. All ranks call the same methods in the same order
-/// with matching sizes. It moves bytes, and adds or compares integers only: sums of floating-point numbers belong to the
-/// engine, which adds them in an order that it states (docs/internals/decisions/0017-feature-shards.md).</summary>
+/// with matching sizes. It moves bytes, and adds or compares integers only. The engine adds floating-point numbers in
+/// an order that it states (docs/internals/decisions/0017-feature-shards.md).</summary>
 unsafe interface ICollective : IDisposable
 {
     /// <summary>Number of this rank, from 0.</summary>
@@ -40,6 +40,9 @@ unsafe interface ICollective : IDisposable
 
     /// <summary>Replaces each number by its sum over the ranks.</summary>
     void Sum(Span<long> numbers);
+
+    /// <inheritdoc cref="Sum(Span{long})"/>
+    void Sum(Span<int> numbers);
 
     /// <summary>Replaces each number by its maximum over the ranks.</summary>
     void Max(Span<long> numbers);

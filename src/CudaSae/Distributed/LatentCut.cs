@@ -39,7 +39,8 @@ sealed class LatentCut
     public static int FirstOf(int latents, int part) => (int)((long)latents * part / Parts);
 
     /// <summary>Parts of a chunk of the dense path.</summary>
-    public static int DenseParts(int latents) => Math.Min(Math.Max(1, DenseChunk * Parts / Math.Max(latents, 1)), Parts);
+    public static int DenseParts(int latents) =>
+        Math.Min(Math.Max(1, DenseChunk * Parts / Math.Max(latents, 1)), Parts);
 
     /// <summary>Cuts the latents of a spec as evenly as its method permits.</summary>
     /// <exception cref="SaeException">The latents cannot be cut into so many ranges.</exception>
@@ -65,7 +66,8 @@ sealed class LatentCut
         $"{spec.Latents} latents cannot be divided among {ranks} ranks: " + spec.Selection switch
         {
             Selection.GroupMax => $"a rank holds whole groups and whole parts of n / {Parts} latents",
-            _ when spec.IsThresholded => $"{spec.Selection.GetType().Name} needs {DenseChunk} latents or more on a rank",
+            _ when spec.IsThresholded =>
+                $"{spec.Selection.GetType().Name} needs {DenseChunk} latents or more on a rank",
             _ => $"a rank holds whole parts of n / {Parts} latents",
-        } + (most > 1 ? $"; start {most} ranks or fewer, or use more latents" : "; start one process, or use more latents"));
+        } + (most > 1 ? $"; start {most} ranks or fewer" : "; start one process") + ", or use more latents");
 }

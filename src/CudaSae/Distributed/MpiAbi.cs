@@ -11,6 +11,8 @@ sealed record MpiAbi(string Name)
     public nint World { get; init; }
     /// <summary>MPI_BYTE.</summary>
     public nint Byte { get; init; }
+    /// <summary>MPI_INT32_T.</summary>
+    public nint Int32 { get; init; }
     /// <summary>MPI_INT64_T.</summary>
     public nint Int64 { get; init; }
     /// <summary>MPI_SUM.</summary>
@@ -35,15 +37,16 @@ sealed record MpiAbi(string Name)
     /// <summary>The constants that the mpi.h of MPI 5 fixes.</summary>
     public static readonly MpiAbi Standard = new("the MPI 5 ABI")
     {
-        World = 0x101, Byte = 0x247, Int64 = 0x258, Sum = 0x21, Max = 0x23, ErrorsReturn = 0x143, InfoNull = 0x130,
-        InPlace = 1, StatusIgnore = 0, Shared = 221, Serialized = 2048,
+        World = 0x101, Byte = 0x247, Int32 = 0x250, Int64 = 0x258, Sum = 0x21, Max = 0x23, ErrorsReturn = 0x143,
+        InfoNull = 0x130, InPlace = 1, StatusIgnore = 0, Shared = 221, Serialized = 2048,
     };
 
     /// <summary>The constants of the MPICH ABI initiative: MPICH from 3.1 on, Intel MPI, MVAPICH, Cray MPI.</summary>
     public static readonly MpiAbi Mpich = new("the MPICH ABI")
     {
-        World = 0x44000000, Byte = 0x4c00010d, Int64 = 0x4c00083a, Sum = 0x58000003, Max = 0x58000001,
-        ErrorsReturn = 0x54000001, InfoNull = 0x1c000000, InPlace = -1, StatusIgnore = 1, Shared = 1, Serialized = 2,
+        World = 0x44000000, Byte = 0x4c00010d, Int32 = 0x4c000439, Int64 = 0x4c00083a, Sum = 0x58000003,
+        Max = 0x58000001, ErrorsReturn = 0x54000001, InfoNull = 0x1c000000, InPlace = -1, StatusIgnore = 1,
+        Shared = 1, Serialized = 2,
     };
 
     /// <summary>Returns the interface of a library.</summary>
@@ -58,6 +61,7 @@ sealed record MpiAbi(string Name)
     {
         World = NativeLibrary.GetExport(library, OpenMpiWorld),
         Byte = NativeLibrary.GetExport(library, "ompi_mpi_byte"),
+        Int32 = NativeLibrary.GetExport(library, "ompi_mpi_int32_t"),
         Int64 = NativeLibrary.GetExport(library, "ompi_mpi_int64_t"),
         Sum = NativeLibrary.GetExport(library, "ompi_mpi_op_sum"),
         Max = NativeLibrary.GetExport(library, "ompi_mpi_op_max"),

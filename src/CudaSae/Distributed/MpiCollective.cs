@@ -98,17 +98,19 @@ sealed unsafe class MpiCollective : ICollective
 
     int Piece(long rest) => (int)Math.Min(rest, piece);
 
-    public void Sum(Span<long> numbers) => Combine(numbers, mpi.Abi.Sum);
+    public void Sum(Span<long> numbers) => Combine(numbers, mpi.Abi.Int64, mpi.Abi.Sum);
 
-    public void Max(Span<long> numbers) => Combine(numbers, mpi.Abi.Max);
+    public void Sum(Span<int> numbers) => Combine(numbers, mpi.Abi.Int32, mpi.Abi.Sum);
 
-    void Combine(Span<long> numbers, nint operation)
+    public void Max(Span<long> numbers) => Combine(numbers, mpi.Abi.Int64, mpi.Abi.Max);
+
+    void Combine<T>(Span<T> numbers, nint type, nint operation) where T : unmanaged
     {
         for (var rest = numbers; rest.Length > 0;)
         {
-            var count = Math.Min(rest.Length, Math.Max(1, piece / sizeof(long)));
-            fixed (long* at = rest)
-                Check(mpi.reduce(mpi.Abi.InPlace, at, count, mpi.Abi.Int64, operation, world), "MPI_Allreduce");
+            var count = Math.Min(rest.Length, Math.Max(1, piece / sizeof(T)));
+            fixed (T* at = rest)
+                Check(mpi.reduce(mpi.Abi.InPlace, at, count, type, operation, world), "MPI_Allreduce");
             rest = rest[count..];
         }
     }

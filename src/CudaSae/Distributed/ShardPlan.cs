@@ -9,17 +9,33 @@ sealed class ShardPlan
 {
     readonly LatentCut cut;
 
-    /// <exception cref="SaeException">The latents cannot be divided among the ranks.</exception>
-    public ShardPlan(ICollective collective, SaeSpec spec)
+    /// <summary>Divides the latents. Every rank calls it.</summary>
+    /// <exception cref="SaeException">The latents cannot be divided among the ranks, or the method does not have this
+    /// order of sums.</exception>
+    public ShardPlan(ICollective collective, SaeSpec spec, SumOrder order = SumOrder.Chain)
     {
-        (Collective, Spec) = (collective, spec);
+        (Collective, Spec, Order) = (collective, spec, order);
+        if (order == SumOrder.Fixed && spec.IsThresholded)
+            throw new SaeException($"the order of sums fixed needs a bound of each row's sum before the row is added, "
+                + $"which {spec.Selection.GetType().Name} does not give on the dense path; use chain or ordered");
         cut = LatentCut.For(spec, collective.Size);
+        Span<long> extremes = [collective.LocalSize, -collective.LocalSize];
+        collective.Max(extremes);
+        var uniform = extremes[0] == -extremes[1] && collective.Size % collective.LocalSize == 0;
+        NodeSize = uniform ? collective.LocalSize : collective.Size;
     }
 
     public ICollective Collective { get; }
 
     /// <summary>The spec of the whole SAE.</summary>
     public SaeSpec Spec { get; }
+
+    /// <summary>The order in which the ranks' sums are added.</summary>
+    public SumOrder Order { get; }
+
+    /// <summary>Ranks on a machine, for <see cref="SumOrder.Ordered"/>; all ranks if machines have different
+    /// numbers.</summary>
+    public int NodeSize { get; }
 
     public int Rank => Collective.Rank;
     public int Ranks => Collective.Size;

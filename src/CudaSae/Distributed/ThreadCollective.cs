@@ -33,18 +33,21 @@ sealed unsafe class ThreadCollective : ICollective
 
     readonly Shared shared;
 
-    ThreadCollective(Shared shared, int rank, int size) => (this.shared, Rank, Size) = (shared, rank, size);
+    ThreadCollective(Shared shared, int rank, int size, int nodeSize) =>
+        (this.shared, Rank, Size, LocalSize) = (shared, rank, size, nodeSize);
 
     /// <summary>Makes the members of a group.</summary>
-    public static ThreadCollective[] Group(int size)
+    /// <param name="nodeSize">Ranks that act as those of one machine; 0 for all.</param>
+    public static ThreadCollective[] Group(int size, int nodeSize = 0)
     {
         var shared = new Shared(size);
-        return [.. Enumerable.Range(0, size).Select(rank => new ThreadCollective(shared, rank, size))];
+        return [.. Enumerable.Range(0, size)
+            .Select(rank => new ThreadCollective(shared, rank, size, nodeSize > 0 ? nodeSize : size))];
     }
 
     public int Rank { get; }
     public int Size { get; }
-    public int LocalSize => Size;
+    public int LocalSize { get; }
     public string Description => $"{Size} ranks on threads";
 
     public void AllToAll(void* send, void* receive, long bytes) => Exchange(send, () =>
@@ -83,6 +86,14 @@ sealed unsafe class ThreadCollective : ICollective
         Guarded(() => shared.Sent[slot].Wait(shared.Stop.Token));
         Copy((byte*)shared.Message[slot], (byte*)data, bytes);
         shared.Taken[slot].Release();
+    }
+
+    public void Sum(Span<int> numbers)
+    {
+        var wide = new long[numbers.Length];
+        for (var i = 0; i < wide.Length; i++) wide[i] = numbers[i];
+        Sum(wide);
+        for (var i = 0; i < wide.Length; i++) numbers[i] = checked((int)wide[i]);
     }
 
     public void Sum(Span<long> numbers) => Combine(numbers, static (a, b) => a + b);

@@ -59,10 +59,11 @@ sealed class TrainingRun : IDisposable
     /// <param name="like">The start of another run over the same rows with the same seed, whose statistics are used;
     /// null to measure them.</param>
     /// <param name="ranks">The ranks of the run, which all make it; null for one process.</param>
+    /// <param name="order">The order of sums over ranks; null for a chain.</param>
     /// <exception cref="SaeException">The rows do not have the SAE's width.</exception>
     public static TrainingRun New(RunData data, SaeSpec spec, TrainConfig config, BackendKind kind,
         string? folder = null, RunOrigin? origin = null, TrainingStart? like = null,
-        ICollective? ranks = null)
+        ICollective? ranks = null, SumOrder? order = null)
     {
         var start = like is null ? new TrainingStart(data.Source, data.TrainRows, spec, config)
             : new TrainingStart(like, spec, config);
@@ -72,7 +73,7 @@ sealed class TrainingRun : IDisposable
         {
             Beside = names.Beside, TargetScale = scale.TargetScale, Preset = origin?.Preset, Site = data.Source.Site,
             From = origin?.Folder is { } from ? Path.GetFullPath(from) : null,
-            Fingerprint = folder is null ? null : data.Fingerprint,
+            Fingerprint = folder is null ? null : data.Fingerprint, SumOrder = order,
         };
         return new(record, data, folder, start, origin?.Weights, ranks) { warns = like is null };
     }
@@ -87,11 +88,19 @@ sealed class TrainingRun : IDisposable
         var kind = Enum.Parse<BackendKind>(Record.Backend);
         var backend = BackendFactory.Create(kind, Record.Spec, Record.Config, Data.Source.Type,
             plan ?? (static (_, _) => { }), out var why, share ? 0 : Data.TrainRows,
-            ranks is null ? null : new ShardPlan(ranks, Record.Spec));
+            Share());
         runner = new(backend, Data.Source, Data.TrainRows,
             new(Record.InputScale, Record.Variance, Record.TargetScale));
         Record = Record with { Backend = BackendFactory.Taken(kind, backend).ToString() };
         return why;
+    }
+
+    /// <summary>The share of this rank. One process has one for sums in fixed point, and otherwise null.</summary>
+    ShardPlan? Share()
+    {
+        var order = Record.SumOrder ?? SumOrder.Chain;
+        return ranks is not null ? new(ranks, Record.Spec, order)
+            : order == SumOrder.Fixed ? new(new SingleCollective(), Record.Spec, order) : null;
     }
 
     /// <summary>Sets the backend's weights, from the newest checkpoint in the folder or from the start, and saves the

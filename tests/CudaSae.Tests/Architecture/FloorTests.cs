@@ -9,8 +9,8 @@ public partial class FloorTests
     /// rows.</summary>
     static readonly string[][] Floors =
     [
-        ["Text"], ["Numerics"], ["Files"], ["Model"], ["Activations", "Devices", "Distributed"], ["Backends"], ["Feeding", "Metrics"],
-        ["Training"], ["Formats"], [Root], ["Runs"],
+        ["Text"], ["Numerics"], ["Files"], ["Model"], ["Activations", "Devices", "Distributed"], ["Backends"],
+        ["Feeding", "Metrics"], ["Training"], ["Formats"], [Root], ["Runs"],
     ];
 
     const string Root = "";

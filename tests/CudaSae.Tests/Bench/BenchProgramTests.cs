@@ -15,7 +15,11 @@ public class BenchProgramTests
     {
         var bench = Commands.Root().Subcommands.Single(command => command.Name == "bench");
         Assert.Equal(["step", "kernels"], bench.Subcommands.Select(command => command.Name));
-        Assert.Equal(["data", "sweep", "plot", "tables", "reference", "ladder", "gradients", "fuzz", "soak", "memory"],
+        Assert.Equal(
+            [
+                "data", "sweep", "plot", "tables", "reference", "ladder", "gradients", "fuzz", "soak", "memory",
+                "ranks", "scale",
+            ],
             BenchCommands.Root().Subcommands.Select(command => command.Name));
     }
 
@@ -41,6 +45,12 @@ public class BenchProgramTests
         "2", "3", "0")]
     [InlineData("there is no parser x; use one of all, ", "fuzz", "x")]
     [InlineData("--axes z: 'z' is not an axis; use any of n, B, d and k", "sweep", "--backend", "cpu", "--axes", "z")]
+    [InlineData("--gpus 12: it must be at most 8, or a multiple of it (--gpus-per-node)", "scale", "--gpus", "8,12")]
+    [InlineData("--gpus 64 exceeds --latents 32; each GPU needs a latent", "scale", "--latents", "32,64", "--gpus",
+        "64")]
+    [InlineData("--latents 1M: it must be a whole number from 1 to 2147483647, or several separated by commas", "scale",
+        "--latents", "1M")]
+    [InlineData("--moment-bytes 3: it must be 4, 2 or 1", "scale", "--moment-bytes", "3")]
     public void BadInputIsRefusedInOneLine(string line, params string[] arguments)
     {
         var (code, output, error) = Run(arguments);

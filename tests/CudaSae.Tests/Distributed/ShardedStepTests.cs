@@ -1,8 +1,4 @@
-using System.Runtime.InteropServices;
-using CudaSae.Backends.Cpu;
-using CudaSae.Distributed;
 using CudaSae.Lab.Verification;
-using CudaSae.Numerics;
 
 namespace CudaSae.Tests;
 
@@ -10,11 +6,6 @@ namespace CudaSae.Tests;
 /// for every case that verify compares with the reference.</summary>
 public class ShardedStepTests
 {
-    /// <summary>The results of a run.</summary>
-    /// <param name="State">Bytes of each array; of arrays by latent, those of all latents.</param>
-    /// <param name="Steps">What each step gives: the sums, the code's entries that fire, and the firings.</param>
-    sealed record Outcome(Dictionary<string, byte[]> State, List<string> Steps);
-
     public static TheoryData<string, int> Cases()
     {
         var data = new TheoryData<string, int>();
@@ -27,20 +18,12 @@ public class ShardedStepTests
     public void RanksGiveTheBitsOfOneProcess(string name, int ranks)
     {
         var c = Widened(VerifyCase.All.Single(c => c.Name == name), ranks);
-        var one = Run(c, null);
-        var all = RankThreads.Run(ranks, collective => Run(c, collective));
-        foreach (var rank in all)
-        {
-            Assert.Equal(one.Steps, rank.Steps);
-            Assert.Equal(one.State.Keys, rank.State.Keys);
-            foreach (var (array, bytes) in one.State)
-                Assert.True(bytes.AsSpan().SequenceEqual(rank.State[array]), $"{array} differs");
-        }
+        ShardedRun.RequireBitsOfOneProcess(c, ranks);
     }
 
     /// <summary>Makes a case large enough to be divided: a rank has 512 latents or more of a thresholded
     /// selection.</summary>
-    static VerifyCase Widened(VerifyCase c, int ranks) => !c.Spec.IsThresholded ? c : c with
+    internal static VerifyCase Widened(VerifyCase c, int ranks) => !c.Spec.IsThresholded ? c : c with
     {
         Spec = c.Spec with
         {
@@ -55,50 +38,50 @@ public class ShardedStepTests
         },
     };
 
-    static Outcome Run(VerifyCase c, ICollective? ranks)
-    {
-        var problem = new SmallProblem(c.Spec, c.Rows, c.Config);
-        var spec = problem.Spec;
-        var shard = ranks is null ? null : new ShardPlan(ranks, spec);
-        using var backend = new CpuBackend(spec, problem.Config, InputType.Float32, 2, shard);
-        using var own = shard is null ? problem.Parameters : OwnLatents.Rows(problem.Parameters, shard);
-        backend.Dense = c.Dense;
-        backend.SetParameters(own);
-        var step = new SaeStep(backend);
-        var code = new SparseCode(problem.Config.BatchRows, spec.Active);
-        var firings = new int[spec.Latents];
-        var steps = new List<string>();
-        for (uint t = 1; t <= c.Steps + (c.Adjust is null ? 2 : 0); t++)
-        {
-            var scalars = problem.Scalars(t, c.LearningRate, c.DeadAfterSteps);
-            c.Adjust?.Invoke(ref scalars);
-            SmallProblem.Feed(backend, (int)(t & 1), problem.Batch());
-            step.Run((int)(t & 1), scalars);
-            var sums = backend.ReadSums();
-            backend.ReadFirings(firings);
-            steps.Add(Convert.ToHexString(MemoryMarshal.AsBytes(new ReadOnlySpan<StepSums>(ref sums))));
-            steps.Add(string.Join(' ', firings));
-            if (sums.Dense == 1) continue;
-            backend.ReadCode(code);
-            steps.Add(string.Join(' ', Enumerable.Range(0, code.Value.Length).Where(e => code.Value[e] != 0)
-                .Select(e => $"{e / code.Active}:{code.Index[e]}={code.Value[e]:R}")));
-        }
-        return new(backend.State.ToDictionary(a => a.Name, a => Whole(backend, a, shard)), steps);
-    }
+    /// <summary>A problem of TopK on the given shapes.</summary>
+    static VerifyCase TopK(int latents, int k, Action<SmallProblem>? prepare = null, int rows = 40) =>
+        new("ranks", new() { InputWidth = 24, Latents = latents, Selection = new Selection.TopK(k) },
+            new() { Epsilon = 0.1f }, Steps: 4, Rows: rows) { Prepare = prepare };
 
-    /// <summary>Returns the bytes of an array, of all ranks' latents.</summary>
-    static byte[] Whole(CpuBackend backend, StateArray array, ShardPlan? shard)
-    {
-        if (shard is null || !array.ByLatent)
+    [Theory, InlineData(5), InlineData(8), InlineData(64)]
+    public void ManyRanksGiveTheBitsOfOneProcess(int ranks) =>
+        ShardedRun.RequireBitsOfOneProcess(TopK(200, 7), ranks);
+
+    [Fact]
+    public void ARowMayTakeMoreEntriesThanARankHasLatents() =>
+        ShardedRun.RequireBitsOfOneProcess(TopK(64, 40), 4);
+
+    [Fact]
+    public void EqualPreActivationsGoToTheLowestLatentsOfAllRanks() =>
+        ShardedRun.RequireBitsOfOneProcess(TopK(96, 6, problem =>
         {
-            var bytes = new byte[array.Bytes];
-            backend.ReadState(array, 0, bytes);
-            return bytes;
-        }
-        var size = array.Bytes / array.Shape[0];
-        var all = new byte[size * shard.Spec.Latents];
-        backend.ReadState(array, 0, all.AsSpan((int)(shard.First * size), (int)array.Bytes));
-        shard.Collective.AllGather(all.AsSpan(), shard.LatentStarts(size));
-        return all;
+            for (var f = 1; f < 96; f++)
+            {
+                problem.Parameters.WEnc[0].CopyTo(problem.Parameters.WEnc[f]);
+                problem.Parameters.BEnc[f] = problem.Parameters.BEnc[0];
+            }
+        }), 3);
+
+    [Fact]
+    public void ARankMayHaveNoEntryInABatch() =>
+        ShardedRun.RequireBitsOfOneProcess(TopK(96, 6, problem =>
+            problem.Parameters.BEnc.AsSpan(32, 32).Fill(-100)), 3);
+
+    [Fact]
+    public void ABatchMayHaveFewerRowsThanRanks() =>
+        ShardedRun.RequireBitsOfOneProcess(TopK(96, 6, rows: 3), 8);
+
+    [Fact]
+    public void ARowWithoutRoomOnAllRanksTogetherSendsTheBatchDownTheDensePath()
+    {
+        var c = new VerifyCase("room", new()
+        {
+            InputWidth = 24, Latents = 1024, Selection = new Selection.Relu(Room: 600),
+            Penalty = new SparsityPenalty.L1 { Coefficient = 0.1f, WarmupFraction = 0 },
+        }, new() { Epsilon = 0.1f }, Steps: 3, Rows: 40)
+        { Prepare = problem => problem.Parameters.BEnc.AsSpan().Fill(1) };
+        ShardedRun.RequireBitsOfOneProcess(c, 2);
+        var sums = RankThreads.Run(2, ranks => ShardedRun.Of(c, ranks).Sums);
+        Assert.All(sums, steps => Assert.All(steps, step => Assert.Equal((1, true), (step.Dense, step.Overflows > 0))));
     }
 }

@@ -1,5 +1,6 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
+using CudaSae.Distributed;
 using CudaSae.Numerics;
 
 namespace CudaSae.Tests;
@@ -52,6 +53,24 @@ public partial class PromiseTests
         var mean = forwards.Average(z => (z >> 11) * Math.Pow(2, -53));
         Assert.InRange(mean, 0.5 - 5 * Math.Sqrt(1 / 12.0 / forwards.Length),
             0.5 + 5 * Math.Sqrt(1 / 12.0 / forwards.Length));
+    }
+
+    /// <summary>Collectives move bytes, and add or compare integers. The engine adds floats in an order that it
+    /// states.</summary>
+    [Fact]
+    public void CollectivesAddNoFloats()
+    {
+        var numbers = typeof(ICollective).GetMethods().Where(m => m.Name is "Sum" or "Max").ToArray();
+        Assert.Equal(3, numbers.Length);
+        Assert.All(numbers, m => Assert.Contains(Assert.Single(m.GetParameters()).ParameterType,
+            new[] { typeof(Span<int>), typeof(Span<long>) }));
+        Assert.All(typeof(ICollective).GetMethods().Except(numbers),
+            m => Assert.DoesNotContain(m.GetParameters(), p => p.ParameterType.GetElementType() == typeof(float)));
+        string[] types =
+            [.. typeof(MpiAbi).GetMembers(BindingFlags.Public | BindingFlags.Instance).Select(m => m.Name)];
+        Assert.Contains("Int64", types);
+        Assert.DoesNotContain("Float", types);
+        Assert.DoesNotContain("Double", types);
     }
 
     /// <summary>Atomics of the kernels count and mark; no sum of floats depends on their order. build/kernel-gate.sh

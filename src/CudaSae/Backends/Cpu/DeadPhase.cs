@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
@@ -22,6 +23,7 @@ sealed unsafe class DeadPhase : CpuPart
     readonly double* errors;                        // [panels] Σ‖r‖², or the ghost loss
     readonly Spread residualSpread;                 // of e, for AuxK
     readonly ShardAux? ranks;
+    readonly FixedWindow? fixedWindow;
     readonly bool ghost;
     readonly Action<int, int> gatherPart, panelPart, gradientPart, spreadPart;
     readonly Action<int, int> preActPart, reconstructPart, finishPart, reconstruct;     // of several ranks
@@ -55,6 +57,7 @@ sealed unsafe class DeadPhase : CpuPart
         errors = arena.Take<double>("dead errors", panels);
         if (!ghost) residualSpread = new(arena, "e", B, lo, RowBlock);
         if (shard is not null) ranks = new(context, shard, window);
+        if (shard is { Order: SumOrder.Fixed }) fixedWindow = new(context, shard, window);
         (gatherPart, panelPart, gradientPart, spreadPart) = (Gather, Panel, Gradients, AddSpread);
         (preActPart, reconstructPart, finishPart, reconstruct) = (PreActs, ReconstructPart, Finish, Reconstruct);
     }
@@ -84,7 +87,8 @@ sealed unsafe class DeadPhase : CpuPart
         workers.Run(panels, preActPart);
         if (ranks.Selects) ranks.Select(panelCode, spec.DeadWindow);
         new Span<float>(panelResidual, lanes * lo).Clear();
-        ranks.Chain(panelResidual, reconstruct);
+        if (fixedWindow is null) ranks.Sum(panelResidual, reconstruct);
+        else fixedWindow.Sum(panelCode, decoder, Stride, panelResidual);
         workers.Run(panels, finishPart);
     }
 

@@ -4,8 +4,8 @@ using CudaSae.Model;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>decode: reconstructions, residuals, loss and the code's gradient from one visit to the selected decoder
-/// rows. Nested losses and the gate's own reconstruction need more than one residual. <see cref="ShardDecode"/> does the
-/// same on several ranks.</summary>
+/// rows. Nested losses and the gate's own reconstruction need more than one residual. <see cref="ShardDecode"/> does
+/// the same on several ranks.</summary>
 sealed unsafe class DecodePhase : CpuPart
 {
     readonly Residuals residuals;

@@ -64,7 +64,7 @@ sealed unsafe class DensePhase : CpuPart
         new Span<int>(rowCount, B).Clear();
         for (var panel = 0; panel < panels; panel++) panelSums[panel] = default;
         ranks?.Begin();
-        closing = LevelsUpTo(firstLatent);
+        closing = PartialLevels ? 0 : LevelsUpTo(firstLatent);
         for (var part = 0; part < parts; part += chunk.Parts)
         {
             chunk.Set(part);
@@ -75,7 +75,7 @@ sealed unsafe class DensePhase : CpuPart
                 workers.Run(panels, forwardPart);
             }
         }
-        if (nested) CloseLevels(LevelsUpTo(firstLatent + n));
+        if (nested) CloseLevels(PartialLevels ? spec.Levels : LevelsUpTo(firstLatent + n));
         ranks?.End();
         workers.Run(rowBlocks, finishPart);
         ref var sums = ref residuals.Sums(0);
@@ -86,6 +86,8 @@ sealed unsafe class DensePhase : CpuPart
             sums.NextPenalty += panelSums[panel].NextPenalty;
         }
     }
+
+    bool PartialLevels => ranks is { IsPartial: true };
 
     /// <summary>Number of levels that hold no latent from this one on.</summary>
     int LevelsUpTo(int latent)
@@ -105,7 +107,7 @@ sealed unsafe class DensePhase : CpuPart
     void CloseBlock(int block, int worker)
     {
         for (var b = block * RowBlock; b < Math.Min((block + 1) * RowBlock, B); b++)
-            WriteResidual(reconstruction, residuals.Weighted(closing, 0), b);
+            WriteResidual(reconstruction, residuals.Weighted(closing, 0), b, PartialLevels);
     }
 
     void TransposePart(int part, int worker) =>
@@ -173,11 +175,16 @@ sealed unsafe class DensePhase : CpuPart
         residuals.Sums(block) = total;
     }
 
-    void WriteResidual(float* transposed, float* to, int b)
+    /// <param name="partial">Writes the sum over this rank's latents instead.</param>
+    void WriteResidual(float* transposed, float* to, int b, bool partial = false)
     {
         var e = to + (long)b * lo;
-        residuals.StartRow(e, b);
-        residuals.Subtract(e, b);
+        if (partial) new Span<float>(e, lo).Clear();
+        else
+        {
+            residuals.StartRow(e, b);
+            residuals.Subtract(e, b);
+        }
         var column = transposed + (long)(b / Gemm.TileColumns) * lo * Gemm.TileColumns + b % Gemm.TileColumns;
         for (var i = 0; i < lo; i++, column += Gemm.TileColumns) e[i] += *column;
     }

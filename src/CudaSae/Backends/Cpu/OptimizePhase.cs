@@ -100,7 +100,8 @@ sealed unsafe class OptimizePhase : CpuPart
     /// <summary>The gradients of a part's latents and, with <paramref name="move"/>, the optimizer's step.</summary>
     void Visit(int part, int worker, bool move)
     {
-        float* encGrad = scratch + (long)worker * (ld + lo), decGrad = encGrad + ld, sum = biasParts + (long)(firstPart + part) * ld;
+        float* encGrad = scratch + (long)worker * (ld + lo), decGrad = encGrad + ld,
+            sum = biasParts + (long)(firstPart + part) * ld;
         new Span<float>(sum, ld).Clear();
         gradients.BeginPart(part);
         double squares = 0;

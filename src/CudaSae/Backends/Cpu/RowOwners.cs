@@ -28,7 +28,8 @@ sealed unsafe class RowOwners : CpuPart
         answered = context.Arena.Take<byte>($"{name}, answers received", rows * StrideOf(widest));
     }
 
-    /// <summary>Rows that a rank owns: [Rank · RowsEach, (Rank + 1) · RowsEach), as far as the batch has them.</summary>
+    /// <summary>Rows that a rank owns: [Rank · RowsEach, (Rank + 1) · RowsEach), as far as the batch has
+    /// them.</summary>
     public int RowsEach { get; }
 
     /// <summary>The rows of the batch that this rank owns.</summary>

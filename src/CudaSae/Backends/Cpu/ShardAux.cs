@@ -4,8 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 
-/// <summary>The losses of dead latents on several ranks: AuxK's selection over the whole window, and the reconstruction,
-/// which passes through the ranks in the order of the window's slots.</summary>
+/// <summary>The losses of dead latents on several ranks: AuxK's selection over the whole window, and the
+/// reconstruction, which passes through the ranks in the order of the window's slots.</summary>
 sealed unsafe class ShardAux : CpuPart
 {
     readonly ShardPlan plan;
@@ -13,12 +13,20 @@ sealed unsafe class ShardAux : CpuPart
     readonly RowOwners? owners;             // null for ghosts
     readonly ulong* keys;                   // [workers, 2, window + a vector] candidates of a row
     readonly int keysLength;
+    readonly OrderedSum? ordered;           // null for a chain
+    readonly float* scratch;
     readonly Action<int, int> judgePart;
 
     public ShardAux(CpuContext context, ShardPlan plan, DeadWindow window) : base(context)
     {
         (this.plan, this.window) = (plan, window);
         judgePart = Judge;
+        if (plan.Order == SumOrder.Ordered)
+        {
+            ordered = new(plan);
+            scratch = context.Arena.Take<float>("partial sums of the window",
+                OrderedSum.ScratchLength(plan, (long)lanes * lo));
+        }
         if (spec.Aux is null) return;
         owners = new(context, plan, "aux", Math.Min(spec.DeadWindow, MostOnARank()));
         keysLength = (spec.DeadWindow + 31) & ~15;
@@ -96,7 +104,17 @@ sealed unsafe class ShardAux : CpuPart
     /// <summary>Computes a sum over the window on all ranks.</summary>
     /// <param name="sums">[panels][lo, 48] of zeros; receives the sum.</param>
     /// <param name="add">Adds this rank's slots [first, first + count).</param>
-    public void Chain(float* sums, Action<int, int> add)
+    public void Sum(float* sums, Action<int, int> add)
+    {
+        if (ordered is null) Chain(sums, add);
+        else
+        {
+            add(0, window.Length);
+            ordered.Run(sums, (long)lanes * lo, scratch);
+        }
+    }
+
+    void Chain(float* sums, Action<int, int> add)
     {
         var bytes = (long)lanes * lo * sizeof(float);
         for (var i = 0; i < window.Stretches.Count; i++)

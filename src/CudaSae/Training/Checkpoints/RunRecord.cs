@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using CudaSae.Activations;
+using CudaSae.Distributed;
 using CudaSae.Files;
 using CudaSae.Model;
 using CudaSae.Text;
@@ -38,6 +39,11 @@ sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, dou
     /// <summary>Identifies the rows. It is compared when the run is resumed; null in older records.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public RunFingerprint? Fingerprint { get; init; }
+
+    /// <summary>The order of sums over ranks; null for <see cref="Distributed.SumOrder.Chain"/>, and in older
+    /// records.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public SumOrder? SumOrder { get; init; }
 
     /// <summary>The folder of the SAE that this run fine-tunes; null for other runs.</summary>
     public string? From { get; init; }
