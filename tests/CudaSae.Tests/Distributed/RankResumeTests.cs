@@ -1,5 +1,4 @@
 using CudaSae.Backends.Cpu;
-using CudaSae.Distributed;
 using CudaSae.Lab.Synthetic;
 using CudaSae.Numerics;
 using CudaSae.Training.Checkpoints;
