@@ -1,5 +1,4 @@
 using System.Reflection;
-using CudaSae.Distributed;
 using CudaSae.Files;
 using CudaSae.Model;
 

@@ -41,7 +41,8 @@ public class ShardedStepTests
     /// <summary>A problem of TopK on the given shapes.</summary>
     static VerifyCase TopK(int latents, int k, Action<SmallProblem>? prepare = null, int rows = 40) =>
         new("ranks", new() { InputWidth = 24, Latents = latents, Selection = new Selection.TopK(k) },
-            new() { Epsilon = 0.1f }, Steps: 4, Rows: rows) { Prepare = prepare };
+            new() { Epsilon = 0.1f }, Steps: 4, Rows: rows)
+        { Prepare = prepare };
 
     [Theory, InlineData(5), InlineData(8), InlineData(64)]
     public void ManyRanksGiveTheBitsOfOneProcess(int ranks) =>

@@ -1,6 +1,5 @@
 using System.Runtime.Intrinsics;
 using CudaSae.Distributed;
-using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
 

@@ -1,5 +1,4 @@
 using CudaSae.Distributed;
-using CudaSae.Model;
 using CudaSae.Numerics;
 
 namespace CudaSae.Backends.Cpu;
