@@ -55,8 +55,9 @@ static class BackendFactory
         config.Validate();
         SpecRules.Check(spec, config);
         why = $"Backend = {kind}";
-        if (shard is not null && kind is not (BackendKind.Cpu or BackendKind.Auto)) throw KernelsAreNotSharded(kind);
-        if (shard is not null && kind == BackendKind.Auto) why = "several ranks train on the CPU";
+        if (shard is not null && kind is not (BackendKind.Cpu or BackendKind.Auto))
+            throw KernelsAreNotSharded(kind, shard);
+        if (shard is not null && kind == BackendKind.Auto) why = $"{Sharded(shard)} trains on the CPU";
         if (kind == BackendKind.Cpu || shard is not null)
             return CreateCpu(spec, config, inputType, plan, ref why, trainRows, shard);
         if (kind != BackendKind.Auto) return CreateOnKernels(Open(kind), spec, config, inputType, plan, trainRows);
@@ -91,17 +92,22 @@ static class BackendFactory
         var plans = CpuBackend.PlanFor(spec, config, inputType, shard);
         plans.Add(HostCopy, HostCopyBytes(spec, shard));
         plan(plans, Host);
-        if (shard is not { Collective.LocalSize: var ranks })
+        if (shard is not { Collective: var ranks })
         {
             plans.Require(HostMemory.AvailableBytes(), Host);
             return new(spec, config, inputType);
         }
-        plans.Require(HostMemory.AvailableBytes() / ranks, $"{Host}, divided among {ranks} ranks");
-        return new(spec, config, inputType, Math.Max(1, Environment.ProcessorCount / ranks), shard);
+        plans.Require(HostMemory.AvailableBytes() / ranks.LocalSize, ranks.LocalSize == 1 ? Host
+            : $"{Host}, divided among {ranks.LocalSize} ranks");
+        return new(spec, config, inputType, CoreShare.Threads(ranks), shard);
     }
 
-    static SaeException KernelsAreNotSharded(BackendKind kind) => new(
-        $"Backend = {kind}: several ranks train on the CPU only; choose Backend = Cpu, or start one process");
+    static SaeException KernelsAreNotSharded(BackendKind kind, ShardPlan shard) => new(
+        $"Backend = {kind}: {Sharded(shard)} trains on the CPU only; choose Backend = Cpu"
+            + (shard.Ranks > 1 ? ", or start one process" : ", or leave the order of sums out"));
+
+    static string Sharded(ShardPlan shard) =>
+        shard.Ranks > 1 ? $"an SAE on {shard.Ranks} ranks" : $"an SAE with the order of sums {shard.Order}";
 
     /// <summary>Makes a backend on the kernels.</summary>
     /// <param name="device">The backend owns it; it is disposed on failure.</param>

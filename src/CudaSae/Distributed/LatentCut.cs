@@ -67,7 +67,7 @@ sealed class LatentCut
         {
             Selection.GroupMax => $"a rank holds whole groups and whole parts of n / {Parts} latents",
             _ when spec.IsThresholded =>
-                $"{spec.Selection.GetType().Name} needs {DenseChunk} latents or more on a rank",
+                $"a rank of {spec.Selection.GetType().Name} holds whole chunks of about {DenseChunk} latents",
             _ => $"a rank holds whole parts of n / {Parts} latents",
         } + (most > 1 ? $"; start {most} ranks or fewer" : "; start one process") + ", or use more latents");
 }
