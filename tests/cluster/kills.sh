@@ -14,7 +14,9 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_
 export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_plm=isolated
 export DOTNET_PROCESSOR_COUNT=2         # the number of threads does not change the bits
 longest=${LONGEST:-120}                 # seconds of one start
-work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+work=$(mktemp -d) job=
+trap '[ -z "$job" ] || kill $job 2>/dev/null; rm -rf "$work"' EXIT
+trap 'exit 143' TERM INT
 
 launchers=()
 command -v mpirun.openmpi >/dev/null && launchers+=("mpirun.openmpi -np")
@@ -38,7 +40,7 @@ begin() {       # begin RANKS RUN EVERY: in the background; its output is $work/
 }
 pids() { pgrep -f "^$program train .*--out $1 "; }      # processes of a run's ranks, not of its launcher
 await() {       # await RUN: the launcher and all ranks end; the exit code is in $status
-    status=0; { wait $job; } 2>/dev/null || status=$?
+    status=0; { wait $job; } 2>/dev/null || status=$?; job=
     local deadline=$((SECONDS + 20))
     while pids "$1" > /dev/null; do
         [ $SECONDS -lt $deadline ] || { echo "ranks of $1 still run"; pids "$1" | xargs -r kill -KILL; return 1; }
