@@ -15,8 +15,15 @@ sealed class RankOptions
             + "depend on the number of ranks. fixed: in integers; the bits are the same for every number of ranks",
         SumOrder.Chain);
 
+    readonly Option<int> timeout = Options.New("--collective-timeout",
+        "seconds after which a rank that waits for the others ends with exit code 75; a wait before the first step or "
+            + "for files may last 1800 s; 0: no limit",
+        (int)Watchdog.Standard.TotalSeconds, 0, LongestTimeout);
+
+    const int LongestTimeout = 1_000_000;
+
     /// <summary>The options, which are not settings of a run.</summary>
-    public Option[] All => [mode, order];
+    public Option[] All => [mode, order, timeout];
 
     public void AddTo(Command command)
     {
@@ -25,5 +32,6 @@ sealed class RankOptions
 
     /// <inheritdoc cref="RunRanks.Run"/>
     public int Run(ParseResult parsed, Func<RunRanks, int> command) => RunRanks.Run(parsed.GetValue(mode),
-        parsed.GetResult(order) is { Implicit: false } ? parsed.GetValue(order) : null, command);
+        parsed.GetResult(order) is { Implicit: false } ? parsed.GetValue(order) : null,
+        TimeSpan.FromSeconds(parsed.GetValue(timeout)), command);
 }

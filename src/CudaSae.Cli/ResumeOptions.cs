@@ -31,6 +31,9 @@ static class ResumeOptions
         return Session.Resume(folder, ranks, kind, config => settings.Over(parsed, config).Validate(), fields, moved);
     }
 
+    /// <summary>Refuses an option that no run can change.</summary>
+    public static void Refuse(string option) => Changeable(option, "");
+
     static string Changeable(string option, string field)
     {
         var why = option switch

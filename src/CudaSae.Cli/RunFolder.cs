@@ -60,11 +60,12 @@ static class RunFolder
 
     /// <summary>Takes the lock of a run or sweep that is resumed.</summary>
     /// <exception cref="SaeException">Another process writes it.</exception>
-    public static FolderLock Resume(string folder) => Take(folder, "stop it");
+    /// <param name="wait">Time to wait until that process ends.</param>
+    public static FolderLock Resume(string folder, TimeSpan wait = default) => Take(folder, "stop it", wait);
 
-    static FolderLock Take(string folder, string advice)
+    static FolderLock Take(string folder, string advice, TimeSpan wait = default)
     {
-        var taken = FolderLock.Take(folder, advice);
+        var taken = FolderLock.Take(folder, advice, wait);
         if (taken.TakenOver is { } line) Console.WriteLine(line);
         return taken;
     }

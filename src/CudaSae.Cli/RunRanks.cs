@@ -7,7 +7,10 @@ namespace CudaSae.Cli;
 /// ranks run the same code with a standard output that is dropped.</summary>
 sealed class RunRanks
 {
-    RunRanks(ICollective? collective, SumOrder? order) => (Collective, Order) = (collective, order);
+    readonly Watchdog? watchdog;
+
+    RunRanks(ICollective? collective, SumOrder? order, Watchdog? watchdog = null) =>
+        (Collective, Order, this.watchdog) = (collective, order, watchdog);
 
     /// <summary>The ranks; null for one process.</summary>
     public ICollective? Collective { get; }
@@ -20,9 +23,10 @@ sealed class RunRanks
 
     /// <summary>Runs a command on all ranks. An error on one rank ends all of them.</summary>
     /// <param name="order">The order of sums over ranks; null for that of the run, or for a chain.</param>
+    /// <param name="timeout">The longest wait for other ranks; 0 for no limit.</param>
     /// <param name="command">Returns the exit code, which is the same on all ranks.</param>
     /// <returns>The exit code.</returns>
-    public static int Run(RankMode mode, SumOrder? order, Func<RunRanks, int> command)
+    public static int Run(RankMode mode, SumOrder? order, TimeSpan timeout, Func<RunRanks, int> command)
     {
         ICollective? joined;
         try { joined = Ranks.Open(mode); }
@@ -32,11 +36,15 @@ sealed class RunRanks
             Thread.Sleep(CommandFailure.FirstIsRoot);
             return Commands.Refused;
         }
-        if (joined is not { } collective) return command(new(null, order));
+        if (joined is null) return command(new(null, order));
+        var watchdog = timeout == default ? null
+            : new Watchdog(joined.Rank, timeout, line => Watchdog.EndProcess($"{Commands.Program}: {line}"));
+        var collective = watchdog is null ? joined : new WatchedCollective(joined, watchdog);
         if (collective.Rank > 0) StandardOutput.Drop();
         try
         {
-            var code = command(new(collective, order));
+            var code = command(new(collective, order, watchdog));
+            collective.WaitsLong(true);
             collective.Barrier();       // rank 0 has written everything when a launcher sees the first exit code
             collective.Dispose();
             return code;
@@ -67,17 +75,27 @@ sealed class RunRanks
         return code;
     }
 
+    /// <summary>Returns the answer of rank 0 to a question about files, on all ranks.</summary>
+    public bool RootFinds(Func<bool> question)
+    {
+        if (Collective is null) return question();
+        Span<int> answer = [IsRoot && question() ? 1 : 0];
+        Collective.Broadcast(answer, 0);
+        return answer[0] > 0;
+    }
+
     /// <summary>Lets rank 0 take the folder of the run, and gives its name to all.</summary>
     /// <returns>The folder, and on rank 0 its lock.</returns>
     public (string Folder, FolderLock? Lock) Take(Func<(string Folder, FolderLock Lock)> take)
     {
-        if (IsRoot)
+        var (folder, taken) = IsRoot ? take() : default((string, FolderLock?));
+        if (Collective is not null)
         {
-            var (folder, taken) = take();
-            Collective?.Broadcast(Path.GetFullPath(folder), 0);
-            return (folder, taken);
+            var full = Collective.Broadcast(IsRoot ? Path.GetFullPath(folder) : null, 0);
+            if (!IsRoot) folder = full;
         }
-        return (Collective!.Broadcast(null, 0), null);
+        if (watchdog is not null) watchdog.Advice = $"resume the run with --resume {folder}";
+        return (folder, taken);
     }
 
     /// <summary>Waits for all ranks.</summary>

@@ -50,11 +50,13 @@ sealed class Session : IDisposable
     /// <param name="change">Returns the config of the remaining steps.</param>
     /// <param name="fields">Fields of the config that were named, in snake_case.</param>
     /// <param name="moved">The new place of the same rows; null if they have not moved.</param>
+    /// <param name="wait">Time to wait until another process ends that writes the folder.</param>
     public static Session Resume(string folder, RunRanks ranks, BackendKind? kind,
-        Func<TrainConfig, TrainConfig> change, IReadOnlyList<string> fields, MovedData? moved = null)
+        Func<TrainConfig, TrainConfig> change, IReadOnlyList<string> fields, MovedData? moved = null,
+        TimeSpan wait = default)
     {
         RunRecord.Load(folder);     // throws before a lock is created in a folder without a run
-        var (_, folderLock) = ranks.Take(() => (folder, RunFolder.Resume(folder)));
+        var (_, folderLock) = ranks.Take(() => (folder, RunFolder.Resume(folder, wait)));
         try
         {
             var old = RunRecord.Load(folder);

@@ -31,13 +31,26 @@ sealed class Settings
             if (!without.Contains(option.Name)) command.Options.Add(option);
     }
 
+    /// <summary>Returns the preset that the command line names; null if it names none.</summary>
+    public Preset? GivenPreset(ParseResult parsed) => Given(parsed, preset) ? Preset(parsed) : null;
+
+    public bool GivesDeadAfter(ParseResult parsed) => spec.GivesDeadAfter(parsed);
+
+    /// <summary>The options of the SAE.</summary>
+    public IEnumerable<Option> OfSpec => spec.All;
+
     public Preset Preset(ParseResult parsed) => Model.Preset.Named(parsed.GetValue(preset)!);
 
     /// <param name="widths">Widths of the data's files: the input, then a transcoder's target or a crosscoder's further
     /// sites.</param>
-    public (SaeSpec Spec, TrainConfig Config) Records(ParseResult parsed, params int[] widths)
+    public (SaeSpec Spec, TrainConfig Config) Records(ParseResult parsed, params int[] widths) =>
+        Records(parsed, Preset(parsed), widths);
+
+    /// <inheritdoc cref="Records(ParseResult, int[])"/>
+    /// <param name="from">The preset that the command line changes.</param>
+    public (SaeSpec Spec, TrainConfig Config) Records(ParseResult parsed, Preset from, int[] widths)
     {
-        var (made, config) = Preset(parsed).Make(widths[0], spec.LatentsOf(parsed), spec.KOf(parsed), Basis(parsed),
+        var (made, config) = from.Make(widths[0], spec.LatentsOf(parsed), spec.KOf(parsed), Basis(parsed),
             run => Over(parsed, run), spec.DeadAfterOf(parsed));
         made = spec.Over(parsed, ForData(made, widths), config);
         return (FieldEdits.Apply(made, Edits(parsed, "spec")).Validate(), config);

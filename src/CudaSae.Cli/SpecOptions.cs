@@ -32,6 +32,8 @@ sealed class SpecOptions
     /// <summary>The rows after which a latent is dead; 0 for the default rule.</summary>
     public long DeadAfterOf(ParseResult parsed) => parsed.GetValue(deadAfter);
 
+    public bool GivesDeadAfter(ParseResult parsed) => Settings.Given(parsed, deadAfter);
+
     /// <summary>Returns a preset's spec with the values that the command line gives.</summary>
     /// <exception cref="SaeException">A penalty's weight is given, but the preset has no penalty.</exception>
     public SaeSpec Over(ParseResult parsed, SaeSpec spec, TrainConfig config)

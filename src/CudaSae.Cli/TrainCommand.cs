@@ -34,6 +34,7 @@ static class TrainCommand
                 "folder of a run to resume with the settings it began with; settings that are given beside it are "
                     + "applied or refused; data that are given beside it name the new place of the same rows",
         };
+        var ifAny = ResumeIfAny.Option();
         var watch = WatchOption();
         var tensorBoard = Options.Flag("--tensorboard", "also write TensorBoard's event files");
         var verbose = Options.Flag("--verbose", "print every setting before the first step");
@@ -45,7 +46,7 @@ static class TrainCommand
         var command = new Command("train",
             "Train an SAE. Without arguments, it trains a TopK SAE of 4096 latents on the shipped data in half a "
                 + "minute.") { data,
-                beside, tensor, heldOut, output, resume, watch,
+                beside, tensor, heldOut, output, resume, ifAny, watch,
             tensorBoard, density, verbose };
         ranks.AddTo(command);
         settings.AddTo(command);
@@ -54,11 +55,18 @@ static class TrainCommand
             int? port = parsed.GetResult(watch) is { Implicit: false } ? parsed.GetValue(watch) ?? 0 : null;
             var (every, events) = (parsed.GetValue(density), parsed.GetValue(tensorBoard));
             all.RequireOne(every > 0, density.Name);
+            if (parsed.GetValue(ifAny)
+                && ResumeIfAny.Find(parsed, settings, parsed.GetValue(output), parsed.GetValue(resume), all) is { } any)
+            {
+                using var same = any.Open(all, new(parsed.GetValue(data) ?? [], parsed.GetValue(beside) ?? [],
+                    parsed.GetValue(heldOut), parsed.GetValue(tensor)));
+                return same?.WithDensity(every).Run(port, events, parsed.GetValue(verbose)) ?? 0;
+            }
             if (parsed.GetValue(resume) is { } folder)
             {
                 var moved = MovedData.Of(parsed.GetValue(data), parsed.GetValue(beside), parsed.GetValue(heldOut));
                 using var old = ResumeOptions.Open(parsed, folder, settings, all, moved,
-                    [resume, watch, tensorBoard, density, verbose, beside, heldOut, .. ranks.All]);
+                    [resume, ifAny, watch, tensorBoard, density, verbose, beside, heldOut, .. ranks.All]);
                 return old.WithDensity(every).Run(port, events, parsed.GetValue(verbose));
             }
             using var files = DataOptions.OpenOrShipped(parsed.GetValue(data) ?? [], parsed.GetValue(heldOut),

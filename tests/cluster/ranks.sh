@@ -85,12 +85,19 @@ killed() {      # killed MPI: kill -9 of one rank ends all with an error
     kill -KILL "$(pids "$run" | tail -1)"
     ended "$run" 15 && [ $status -ne 0 ] || { echo "exit code $status"; cat "$work/log"; return 1; }
 }
-stopped() {     # stopped MPI N M: SIGTERM to one of N ranks saves a checkpoint, from which M ranks resume
-    local run=$work/$1-stopped-$2
+frozen() {      # frozen MPI: a rank that stops without ending is noticed by the others
+    local run=$work/$1-frozen
+    begin "$1" 3 "$program" train "$work/x.npy" "${long[@]}" --collective-timeout 3 --out "$run" || return
+    kill -STOP "$(pids "$run" | tail -1)"
+    ended "$run" 20 && [ $status -ne 0 ] && grep -q "rank .* has waited .*--resume $run" "$work/log" \
+        || { echo "exit code $status"; cat "$work/log"; return 1; }
+}
+stopped() {     # stopped MPI N M SIGNAL CODE: it saves a checkpoint of N ranks, from which M ranks resume
+    local run=$work/$1-stopped-$2-$4
     begin "$1" "$2" "$program" train "$work/x.npy" "${long[@]}" --out "$run" || return
-    kill -TERM "$(pids "$run" | tail -1)"
+    kill -"$4" "$(pids "$run" | tail -1)"
     ended "$run" 30 || return
-    if [ $status -ne 143 ] || ! grep -q 'Resume it with' "$work/log"; then
+    if [ $status -ne "$5" ] || ! grep -q 'Resume it with' "$work/log"; then
         echo "exit code $status"; cat "$work/log"; return 1
     fi
     local step rows
@@ -150,8 +157,10 @@ for mpi in $names; do
     done
     check "$mpi, resumed on 2 ranks instead of 3" resumed $mpi
     check "$mpi, kill -9" killed $mpi
-    check "$mpi, SIGTERM to one of 3 ranks, resumed on 2" stopped $mpi 3 2
-    check "$mpi, SIGTERM to one of 2 ranks, resumed on 1" stopped $mpi 2 1
+    check "$mpi, SIGTERM to one of 3 ranks, resumed on 2" stopped $mpi 3 2 TERM 143
+    check "$mpi, SIGTERM to one of 2 ranks, resumed on 1" stopped $mpi 2 1 TERM 143
+    check "$mpi, SIGUSR1 to one of 3 ranks, resumed on 2" stopped $mpi 3 2 USR1 138
+    check "$mpi, SIGSTOP of one of 3 ranks" frozen $mpi
     check "$mpi, errors of all ranks" alike $mpi
     check "$mpi, a missing file on rank 1" onesided $mpi 1 "$work/nowhere.npy"
     check "$mpi, a bad option on rank 2" onesided $mpi 2 "$work/x.npy --latentz 4"

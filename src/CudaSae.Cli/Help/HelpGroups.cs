@@ -32,15 +32,15 @@ static class HelpGroups
         ("Data", ["--held-out", "--tensor", "--beside", "--shuffle-window", "--non-finite"]),
         ("Output",
         [
-            "--out", "--resume", "--watch", "--tensorboard", "--log-every", "--checkpoint-every", "--density-every",
-            "--verbose",
+            "--out", "--resume", "--resume-if-any", "--watch", "--tensorboard", "--log-every",
+            "--checkpoint-every", "--density-every", "--verbose",
         ]),
         (Advanced,
         [
             "--set", "--aux-coefficient", "--aux-relu", "--beta2", "--epsilon", "--moments", "--lazy", "--clip-norm",
             "--storage", "--ema-decay", "--decoder-bias", "--encoder-init-norm", "--scale-inputs", "--screening",
             "--device-pool", "--validate-every", "--keep-checkpoints", "--on-divergence", "--spike-above", "--ranks",
-            "--sum-order",
+            "--sum-order", "--collective-timeout",
         ]),
     ];
 }

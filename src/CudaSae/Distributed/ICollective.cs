@@ -50,6 +50,13 @@ unsafe interface ICollective : IDisposable
     /// <summary>Waits until all ranks call it.</summary>
     void Barrier();
 
+    /// <summary>States the step that begins, for a message about a rank that waits.</summary>
+    void AtStep(long step) { }
+
+    /// <summary>Announces the begin or the end of calls that may wait long, because another rank may be writing or
+    /// reading files.</summary>
+    void WaitsLong(bool begins) { }
+
     /// <summary>Ends the run on all ranks: calls of other ranks that wait fail, or their processes end.</summary>
     /// <param name="exitCode">Exit code of the processes, where the ranks are processes.</param>
     void Abort(int exitCode);

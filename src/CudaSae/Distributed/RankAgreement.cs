@@ -47,10 +47,13 @@ static class RankAgreement
     }
 
     /// <summary>Returns the highest level of all ranks, and the lowest rank that has it.</summary>
+    /// <remarks>It may wait for the work of another rank on files, which is a long wait.</remarks>
     /// <param name="level">The level of this rank, 0 or more.</param>
     public static (int Level, int Rank) Worst(ICollective ranks, int level)
     {
+        ranks.WaitsLong(true);
         var worst = ranks.Max((long)level * ranks.Size + ranks.Size - 1 - ranks.Rank);
+        ranks.WaitsLong(false);
         return ((int)(worst / ranks.Size), ranks.Size - 1 - (int)(worst % ranks.Size));
     }
 }

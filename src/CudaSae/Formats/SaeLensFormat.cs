@@ -20,6 +20,9 @@ sealed class SaeLensFormat : ISaeFormat
     public bool Recognizes(string path) =>
         File.Exists(Path.Combine(path, ConfigName)) && File.Exists(Path.Combine(path, WeightsName));
 
+    /// <summary>The files that each SAE has, in the order in which they are written.</summary>
+    public static string[] FilesOf(string path) => [Path.Combine(path, WeightsName), Path.Combine(path, ConfigName)];
+
     static WeightNames Names(Selection selection) =>
         new(new("W_enc", Transposed: true), new("W_dec"), selection is Selection.Gated ? "b_gate" : "b_enc", "b_dec");
 

@@ -24,4 +24,16 @@ static class DeadAfter
             PreAct = spec.PreAct is { } preAct ? preAct with { DeadAfterTokens = after } : null,
         };
     }
+
+    /// <summary>Returns a spec with the numbers of rows of another.</summary>
+    public static SaeSpec Like(SaeSpec spec, SaeSpec other) => spec with
+    {
+        DeadAfterTokens = other.DeadAfterTokens,
+        Aux = spec.Aux is { } aux && other.Aux is { } like ? aux with { DeadAfterTokens = like.DeadAfterTokens }
+            : spec.Aux,
+        Ghost = spec.Ghost is { } ghost && other.Ghost is { } other1
+            ? ghost with { DeadAfterTokens = other1.DeadAfterTokens } : spec.Ghost,
+        PreAct = spec.PreAct is { } preAct && other.PreAct is { } other2
+            ? preAct with { DeadAfterTokens = other2.DeadAfterTokens } : spec.PreAct,
+    };
 }

@@ -22,7 +22,9 @@ static class StepAgreement
     /// <exception cref="SaeException">The ranks read different rows.</exception>
     public static void RequireSameRows(IBackend backend, int slot, long step)
     {
-        if (backend.Shard is not { } shard || step % SameRowsEvery != 1) return;
+        if (backend.Shard is not { } shard) return;
+        shard.Collective.AtStep(step);
+        if (step % SameRowsEvery != 1) return;
         long sum = Crc32.Append(0, backend.InputSlot(slot));
         Span<long> extremes = [sum, -sum];
         shard.Collective.Max(extremes);
