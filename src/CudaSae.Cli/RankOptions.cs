@@ -11,10 +11,10 @@ sealed class RankOptions
             + "latents; off: every process trains alone",
         RankMode.Auto);
     readonly Option<SumOrder> order = Options.New("--sum-order",
-        "how ranks add reconstructions. chain: the bits of one process. ordered: all ranks add at once; the bits "
-            + "depend on the number of ranks. fixed: in integers; the bits are the same for every number of ranks",
+        "how ranks add reconstructions. chain has the bits of one process. ordered adds on all ranks at once, and its "
+            + "bits depend on the number of ranks and of ranks on a machine. fixed adds integers, and its bits are the "
+            + "same for every number of ranks",
         SumOrder.Chain);
-
     readonly Option<int> timeout = Options.New("--collective-timeout",
         "seconds after which a rank that waits for the others ends with exit code 75; a wait before the first step or "
             + "for files may last 1800 s; 0: no limit",

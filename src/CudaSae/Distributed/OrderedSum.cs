@@ -2,8 +2,8 @@ using System.Numerics;
 
 namespace CudaSae.Distributed;
 
-/// <summary>Adds an array over the ranks in a stated order: within a node in the order of its ranks, then over the
-/// nodes. Collectives only move the numbers; each rank adds a block of the array.</summary>
+/// <summary>Adds an array over the ranks in a stated order: within a machine in the order of its ranks, then over the
+/// machines. Collectives only move the numbers; each rank adds a block of the array.</summary>
 sealed unsafe class OrderedSum(ShardPlan plan)
 {
     /// <summary>Numbers of the scratch memory for arrays of a length.</summary>
@@ -32,12 +32,12 @@ sealed unsafe class OrderedSum(ShardPlan plan)
     /// <summary>Adds the ranks' blocks into the first one.</summary>
     void Add<T>(T* blocks, long block) where T : unmanaged, IAdditionOperators<T, T, T>
     {
-        var nodeSize = plan.NodeSize;
-        for (var node = 0; node < plan.Ranks; node += nodeSize)
+        var machineSize = plan.MachineSize;
+        for (var machine = 0; machine < plan.Ranks; machine += machineSize)
         {
-            var sum = blocks + node * block;
-            for (var rank = node + 1; rank < node + nodeSize; rank++) Add(sum, blocks + rank * block, block);
-            if (node > 0) Add(blocks, sum, block);
+            var sum = blocks + machine * block;
+            for (var rank = machine + 1; rank < machine + machineSize; rank++) Add(sum, blocks + rank * block, block);
+            if (machine > 0) Add(blocks, sum, block);
         }
     }
 

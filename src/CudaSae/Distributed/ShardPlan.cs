@@ -22,7 +22,7 @@ sealed class ShardPlan
         Span<long> extremes = [collective.LocalSize, -collective.LocalSize];
         collective.Max(extremes);
         var uniform = extremes[0] == -extremes[1] && collective.Size % collective.LocalSize == 0;
-        NodeSize = uniform ? collective.LocalSize : collective.Size;
+        MachineSize = uniform ? collective.LocalSize : collective.Size;
     }
 
     public ICollective Collective { get; }
@@ -35,7 +35,7 @@ sealed class ShardPlan
 
     /// <summary>Ranks on a machine, for <see cref="SumOrder.Ordered"/>; all ranks if machines have different
     /// numbers.</summary>
-    public int NodeSize { get; }
+    public int MachineSize { get; }
 
     public int Rank => Collective.Rank;
     public int Ranks => Collective.Size;

@@ -11,8 +11,8 @@ enum SumOrder
     /// <summary>The sum continues from rank to rank in ascending order of the latent. The bits are those of one
     /// process, for any number of ranks.</summary>
     Chain,
-    /// <summary>Each rank adds its own latents. The partial sums are added in the order of the ranks within a node,
-    /// then in the order of the nodes. The bits depend on the number of ranks and of ranks on a node.</summary>
+    /// <summary>Each rank adds its own latents. The partial sums are added in the order of the ranks within a machine,
+    /// then in the order of the machines. The bits depend on the number of ranks and of ranks on a machine.</summary>
     Ordered,
     /// <summary>Products are rounded to integers of 32 bits with a scale for each row, and integers are added. The bits
     /// are the same for every number of ranks, one process included, and differ from those of

@@ -31,16 +31,16 @@ sealed unsafe class ThreadCollective : ICollective
 
     readonly Shared shared;
 
-    ThreadCollective(Shared shared, int rank, int size, int nodeSize) =>
-        (this.shared, Rank, Size, LocalSize) = (shared, rank, size, nodeSize);
+    ThreadCollective(Shared shared, int rank, int size, int machineSize) =>
+        (this.shared, Rank, Size, LocalSize) = (shared, rank, size, machineSize);
 
     /// <summary>Makes the members of a group.</summary>
-    /// <param name="nodeSize">Ranks that act as those of one machine; 0 for all.</param>
-    public static ThreadCollective[] Group(int size, int nodeSize = 0)
+    /// <param name="machineSize">Ranks that act as those of one machine; 0 for all.</param>
+    public static ThreadCollective[] Group(int size, int machineSize = 0)
     {
         var shared = new Shared(size);
         return [.. Enumerable.Range(0, size)
-            .Select(rank => new ThreadCollective(shared, rank, size, nodeSize > 0 ? nodeSize : size))];
+            .Select(rank => new ThreadCollective(shared, rank, size, machineSize > 0 ? machineSize : size))];
     }
 
     public int Rank { get; }

@@ -19,10 +19,10 @@ static class RankThreads
 
     /// <summary>Runs the work once for each rank, and returns the results in the order of the ranks.</summary>
     /// <exception cref="TimeoutException">The ranks wait for each other.</exception>
-    /// <param name="nodeSize">Ranks that act as those of one machine; 0 for all.</param>
-    public static T[] Run<T>(int ranks, Func<ICollective, T> work, int nodeSize = 0)
+    /// <param name="machineSize">Ranks that act as those of one machine; 0 for all.</param>
+    public static T[] Run<T>(int ranks, Func<ICollective, T> work, int machineSize = 0)
     {
-        var members = ThreadCollective.Group(ranks, nodeSize);
+        var members = ThreadCollective.Group(ranks, machineSize);
         var results = new T[ranks];
         Exception? first = null;
         var threads = members.Select(member => new Thread(() =>

@@ -25,9 +25,9 @@ public class SumOrderTests
 
     static VerifyCase Case(string name) => VerifyCase.All.Single(c => c.Name == name);
 
-    static ShardedRun[] Run(string name, int ranks, SumOrder order, int nodeSize = 0) =>
+    static ShardedRun[] Run(string name, int ranks, SumOrder order, int machineSize = 0) =>
         RankThreads.Run(ranks, collective => ShardedRun.Of(ShardedStepTests.Widened(Case(name), 4), collective, order),
-            nodeSize);
+            machineSize);
 
     static void RequireEqual(ShardedRun one, ShardedRun other)
     {
@@ -50,10 +50,10 @@ public class SumOrderTests
     }
 
     [Theory, MemberData(nameof(Cases))]
-    public void OrderedBitsAreAFunctionOfRanksAndNodeSize(string name)
+    public void OrderedBitsAreAFunctionOfRanksAndMachineSize(string name)
     {
-        var first = Run(name, 4, SumOrder.Ordered, nodeSize: 2);
-        var again = Run(name, 4, SumOrder.Ordered, nodeSize: 2);
+        var first = Run(name, 4, SumOrder.Ordered, machineSize: 2);
+        var again = Run(name, 4, SumOrder.Ordered, machineSize: 2);
         foreach (var rank in first.Concat(again)) RequireEqual(first[0], rank);
     }
 
