@@ -24,7 +24,9 @@ static class CommandFailure
         if (e is OutputClosedException) return StandardOutput.ExitCode;
         var (message, code) = Describe(e);
         if (rank > 0) Thread.Sleep(FirstIsRoot + Math.Min(rank.Value, MostApart) * Apart);
-        Console.Error.WriteLine($"{program}: {(rank is null ? "" : $"rank {rank}: ")}{message}");
+        // An error of another rank begins with the number of that rank.
+        var prefix = rank is null || message.StartsWith("rank ", StringComparison.Ordinal) ? "" : $"rank {rank}: ";
+        Console.Error.WriteLine($"{program}: {prefix}{message}");
         if (code == Commands.Internal && Environment.GetEnvironmentVariable(TraceVariable) is { Length: > 0 })
             Console.Error.WriteLine(e);
         return code;

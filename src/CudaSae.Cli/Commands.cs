@@ -55,7 +55,7 @@ static class Commands
         {
             var parsed = Parse(root, arguments);
             var fault = CommandFaults.Of(parsed, arguments, program) ?? Launched.Fault(parsed.CommandResult);
-            if (fault is not null) return RunRanks.Refuse(new SaeException(fault), program);
+            if (fault is not null) return RunRanks.Refuse(new SaeException(fault), arguments, program);
             return parsed.Invoke(new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
         }
         catch (Exception e) { return CommandFailure.Report(e, program, Launched.Place?.Rank); }

@@ -24,7 +24,8 @@ static class Launched
     /// null.</summary>
     public static string? Fault(CommandResult result) =>
         Place is null || NameOf(result) is not { } name || Together.Contains(name) || Anywhere.Contains(name) ? null
-        : $"{name} runs in one process, but {Place.Launcher} started {Place.Size}; start it without {Place.Launcher}";
+        : $"{name} runs in one process, but {Place.Launcher} started {Place.Size}; start it without {Place.Launcher}, "
+            + $"or set {RankEnvironment.RanksVariable}={RankEnvironment.Off} to run it in each process";
 
     /// <summary>Returns the name of the command below the program; null for the program itself.</summary>
     static string? NameOf(CommandResult result) => result.Parent switch

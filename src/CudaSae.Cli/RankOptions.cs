@@ -6,7 +6,9 @@ namespace CudaSae.Cli;
 /// <summary>The options of a command that several ranks run.</summary>
 sealed class RankOptions
 {
-    readonly Option<RankMode> mode = Options.New("--ranks",
+    const string Ranks = "--ranks", Off = "off";
+
+    readonly Option<RankMode> mode = Options.New(Ranks,
         "auto: the processes that mpirun, mpiexec or srun start train one SAE together, each with a part of its "
             + "latents; off: every process trains alone",
         RankMode.Auto);
@@ -24,6 +26,10 @@ sealed class RankOptions
 
     /// <summary>The options, which are not settings of a run.</summary>
     public Option[] All => [mode, order, timeout];
+
+    /// <summary>Returns whether a command line that may not be valid makes each process train alone.</summary>
+    public static bool IsOff(IReadOnlyList<string> arguments) =>
+        arguments.Contains($"{Ranks}={Off}") || arguments.Zip(arguments.Skip(1)).Contains((Ranks, Off));
 
     public void AddTo(Command command)
     {

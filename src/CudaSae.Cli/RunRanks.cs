@@ -15,7 +15,7 @@ sealed class RunRanks
     /// <summary>The ranks; null for one process.</summary>
     public ICollective? Collective { get; }
 
-    /// <summary>The order of sums over ranks that is asked for; null for that of the run, or for a chain.</summary>
+    /// <summary>The requested order of sums over ranks; null for that of the run, or for a chain.</summary>
     public SumOrder? Order { get; }
 
     /// <summary>Whether this process prints and writes the folder of the run.</summary>
@@ -30,12 +30,7 @@ sealed class RunRanks
     {
         ICollective? joined;
         try { joined = Ranks.Open(mode); }
-        catch (SaeException) when (Launched.Place is { LocalRank: > 0 })
-        {
-            // The first rank of the machine reports this error, which all have.
-            Thread.Sleep(CommandFailure.FirstIsRoot);
-            return Commands.Refused;
-        }
+        catch (SaeException e) { return CommandFailure.Report(e, Commands.Program, Launched.Place?.Rank); }
         if (joined is null) return command(new(null, order));
         var watchdog = timeout == default ? null
             : new Watchdog(joined.Rank, timeout, line => Watchdog.EndProcess($"{Commands.Program}: {line}"));
@@ -54,14 +49,16 @@ sealed class RunRanks
 
     /// <summary>Reports an error in the command line of a process that has not joined the ranks yet. It joins them
     /// first, so that it ends those that wait for it.</summary>
+    /// <param name="arguments">The command line.</param>
     /// <param name="program">Name of the program in messages.</param>
     /// <returns>The exit code.</returns>
-    public static int Refuse(SaeException fault, string program)
+    public static int Refuse(SaeException fault, IReadOnlyList<string> arguments, string program)
     {
         ICollective? collective = null;
         try
         {
-            if (Launched.Place is { StartsMpi: true }) collective = Ranks.Open(RankMode.Auto);
+            if (Launched.Place is { StartsMpi: true } && !RankOptions.IsOff(arguments))
+                collective = Ranks.Open(RankMode.Auto);
         }
         catch (SaeException) { }        // the error in the command line comes first
         return collective is null ? CommandFailure.Report(fault, program, Launched.Place?.Rank)

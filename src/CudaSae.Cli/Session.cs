@@ -76,7 +76,7 @@ sealed class Session : IDisposable
             [
                 .. ResumeRules.Describe(old.Spec, old.Config, record.Config, fields),
                 .. kind is null ? Array.Empty<string>() : [$"backend {old.Backend} → {kind}"],
-                .. record.SumOrder == old.SumOrder ? Array.Empty<string>()
+                .. (record.SumOrder ?? SumOrder.Chain) == (old.SumOrder ?? SumOrder.Chain) ? Array.Empty<string>()
                     : [$"sum order {old.SumOrder ?? SumOrder.Chain} → {record.SumOrder}"],
                 .. MovedData.Describe(names, now),
             ];

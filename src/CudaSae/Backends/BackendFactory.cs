@@ -89,17 +89,14 @@ static class BackendFactory
         if (config.DevicePool > 0 && trainRows > 0)
             throw new SaeException($"DevicePool = {config.DevicePool}: the CPU has no memory apart from the host's; "
                 + "leave it out, or train on a GPU");
-        var plans = CpuBackend.PlanFor(spec, config, inputType, shard);
-        plans.Add(HostCopy, HostCopyBytes(spec, shard));
+        var threads = shard is null ? 0 : CoreShare.Threads(shard.Collective);
+        var plans = CpuBackend.PlanFor(spec, config, inputType, threads, shard);
+        plans.Add(HostCopy, HostCopyBytes(spec, shard?.Count));
+        if (shard is { IsRoot: true, Ranks: > 1 }) plans.Add("weights of all ranks, to save", HostCopyBytes(spec));
         plan(plans, Host);
-        if (shard is not { Collective: var ranks })
-        {
-            plans.Require(HostMemory.AvailableBytes(), Host);
-            return new(spec, config, inputType);
-        }
-        plans.Require(HostMemory.AvailableBytes() / ranks.LocalSize, ranks.LocalSize == 1 ? Host
-            : $"{Host}, divided among {ranks.LocalSize} ranks");
-        return new(spec, config, inputType, CoreShare.Threads(ranks), shard);
+        var here = shard?.Collective.LocalSize ?? 1;
+        plans.Require(HostMemory.AvailableBytes() / here, here == 1 ? Host : $"{Host}, divided among {here} ranks");
+        return new(spec, config, inputType, threads, shard);
     }
 
     static SaeException KernelsAreNotSharded(BackendKind kind, ShardPlan shard) => new(
@@ -198,6 +195,6 @@ static class BackendFactory
     const string NoGpu = "no GPU: ", Host = "this machine's memory";
     const string HostCopy = "weights in float32, to start from and to save";
 
-    static long HostCopyBytes(SaeSpec spec, ShardPlan? shard = null) =>
-        2L * (shard?.Count ?? spec.Latents) * spec.InputWidth * sizeof(float);
+    static long HostCopyBytes(SaeSpec spec, int? latents = null) =>
+        2L * (latents ?? spec.Latents) * spec.InputWidth * sizeof(float);
 }

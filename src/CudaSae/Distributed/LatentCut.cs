@@ -43,7 +43,7 @@ sealed class LatentCut
         Math.Min(Math.Max(1, DenseChunk * Parts / Math.Max(latents, 1)), Parts);
 
     /// <summary>Cuts the latents of a spec as evenly as its method permits.</summary>
-    /// <exception cref="SaeException">The latents cannot be cut into so many ranges.</exception>
+    /// <exception cref="SaeException">The latents cannot be divided among these ranks.</exception>
     public static LatentCut For(SaeSpec spec, int ranks)
     {
         var starts = new List<int> { 0 };

@@ -10,9 +10,9 @@ sealed unsafe partial class MpiLibrary
     /// <summary>Variable with the name or path of the library.</summary>
     public const string Variable = "CUDASAE_MPI";
 
-    // UCX, which MPICH and Open MPI use on InfiniBand, ends a process at SIGSEGV and SIGFPE. .NET needs SIGSEGV for
-    // NullReferenceException, so UCX may take the other signals only.
-    const string UcxSignals = "UCX_ERROR_SIGNALS", SignalsOfUcx = "SIGILL,SIGBUS,SIGFPE";
+    // UCX, which MPICH and Open MPI use on InfiniBand, ends a process at SIGSEGV and SIGFPE. .NET needs them for
+    // NullReferenceException and DivideByZeroException, so UCX may take the other signals only.
+    const string UcxSignals = "UCX_ERROR_SIGNALS", SignalsOfUcx = "SIGILL,SIGBUS";
 
     const string Standard = "libmpi_abi.so.1", OpenMpi = "libmpi.so.40", Mpich = "libmpi.so.12",
         DebianMpich = "libmpich.so.12", Any = "libmpi.so";

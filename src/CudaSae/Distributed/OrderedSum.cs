@@ -25,7 +25,7 @@ sealed unsafe class OrderedSum(ShardPlan plan)
         Add(received, block);
         var own = plan.Rank * block;
         Buffer.MemoryCopy(received, send + own, block * sizeof(T), block * sizeof(T));
-        plan.Collective.AllGather(send, [.. Enumerable.Range(0, plan.Ranks + 1).Select(p => p * block * sizeof(T))]);
+        plan.Collective.AllGather(send, plan.EqualStarts(block * sizeof(T)));
         Buffer.MemoryCopy(send, data, bytes, bytes);
     }
 

@@ -22,11 +22,16 @@ sealed record RankEnvironment(string Launcher, int Rank, int Size, int LocalRank
         Environment.GetEnvironmentVariables().Cast<DictionaryEntry>()
             .ToDictionary(entry => (string)entry.Key, entry => (string?)entry.Value ?? "");
 
+    /// <summary>Variable with the number of ranks of a Kubernetes job, or <see cref="Off"/> for processes that are
+    /// alone.</summary>
+    public const string RanksVariable = "CUDASAE_RANKS", Off = "off";
+
     /// <summary>Returns the place that the variables state; null without a launcher.</summary>
     /// <exception cref="SaeException">The variables contradict each other, or state the number of a machine instead of
     /// a process.</exception>
     public static RankEnvironment? Of(IReadOnlyDictionary<string, string> variables)
     {
+        if (variables.GetValueOrDefault(RanksVariable) == Off) return null;
         var read = new Variables(variables);
         var mpi = read.OpenMpi() ?? read.Hydra() ?? read.Slurm();
         // Scripts set the variables of torchrun from those of mpirun or srun, so equal places are one launcher.
@@ -84,10 +89,10 @@ sealed record RankEnvironment(string Launcher, int Rank, int Size, int LocalRank
         /// manifest.</summary>
         public RankEnvironment? Kubernetes()
         {
-            if (!Has("JOB_COMPLETION_INDEX", "CUDASAE_RANKS")) return null;
+            if (!Has("JOB_COMPLETION_INDEX", RanksVariable)) return null;
             var (local, locals) = (Number("CUDASAE_LOCAL_RANK", 0), Number("CUDASAE_LOCAL_RANKS", 1));
             return new(RankEnvironment.Kubernetes, Number("JOB_COMPLETION_INDEX") * locals + local,
-                Number("CUDASAE_RANKS"), local, locals);
+                Number(RanksVariable), local, locals);
         }
 
         bool Has(params ReadOnlySpan<string> names)

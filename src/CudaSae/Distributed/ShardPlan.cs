@@ -63,6 +63,9 @@ sealed class ShardPlan
     /// <summary>The rank that holds a latent.</summary>
     public int RankOf(int latent) => cut.RankOf(latent);
 
+    /// <summary>[Ranks + 1] The places of blocks of one size.</summary>
+    public long[] EqualStarts(long size) => [.. Enumerable.Range(0, Ranks + 1).Select(rank => rank * size)];
+
     /// <summary>[Ranks + 1] The places of the ranks' latents in an array of all latents.</summary>
     /// <param name="size">Size of one latent.</param>
     public long[] LatentStarts(long size = 1) =>

@@ -20,6 +20,7 @@ sealed class TrainingRun : IDisposable
 {
     readonly SaeParameters? weights;        // to fine-tune
     readonly ICollective? ranks;
+    ShardPlan? shard;
     TrainingStart? start;
     bool warns;                             // whether a warning on the rows is still to be given
     Runner? runner;
@@ -88,7 +89,7 @@ sealed class TrainingRun : IDisposable
         var kind = Enum.Parse<BackendKind>(Record.Backend);
         var backend = BackendFactory.Create(kind, Record.Spec, Record.Config, Data.Source.Type,
             plan ?? (static (_, _) => { }), out var why, share ? 0 : Data.TrainRows,
-            Share());
+            shard = Share());
         runner = new(backend, Data.Source, Data.TrainRows,
             new(Record.InputScale, Record.Variance, Record.TargetScale));
         Record = Record with { Backend = BackendFactory.Taken(kind, backend).ToString() };
@@ -115,18 +116,32 @@ sealed class TrainingRun : IDisposable
         var resumes = Folder is not null && Checkpoint.Exists(Folder, ranks);
         if (resumes) Runner.Resume(Folder!, note);
         else if (start is null) start = StartAgain(note);
-        foreach (var change in changes)
-        {
-            var line = $"from step {Runner.From.Step}: {change}";
-            note(line);
-            Record = Record with { Changes = [.. Record.Changes, line] };
-        }
+        foreach (var change in changes) Note(change, note);
+        NoteSumRanks(note);
         if (Folder is not null) RankAgreement.OnRoot(ranks, () => Record.Save(Folder));
         if (resumes) return;
         if (warns && start!.Warning is { } warning) note(warning);
         if (weights is null) Runner.Begin(start!);
         else
             using (weights) Runner.Begin(weights);
+    }
+
+    void Note(string change, Action<string> note)
+    {
+        var line = $"from step {Runner.From.Step}: {change}";
+        note(line);
+        Record = Record with { Changes = [.. Record.Changes, line] };
+    }
+
+    /// <summary>Records the numbers of ranks on which the order of sums depends, and notes that they have
+    /// changed.</summary>
+    void NoteSumRanks(Action<string> note)
+    {
+        int[]? now = Record.SumOrder == SumOrder.Ordered ? [shard?.Ranks ?? 1, shard?.MachineSize ?? 1] : null;
+        if (now is not null && Record.SumRanks is { Length: 2 } before && !now.AsSpan().SequenceEqual(before))
+            Note($"sums in the order of {now[0]} ranks, {now[1]} on a machine; before, of {before[0]} ranks, {before[1]} "
+                + "on a machine", note);
+        Record = Record with { SumRanks = now };
     }
 
     TrainingStart StartAgain(Action<string> note)

@@ -17,10 +17,12 @@ static class StepAgreement
         return backend.Shard is { } shard ? shard.Collective.Max(stops ? 1 : 0) > 0 : stops;
     }
 
-    /// <summary>Compares a checksum of a batch on all ranks, at the first step and then every 1000 steps.</summary>
+    /// <summary>Compares a checksum of a batch on all ranks, at the first step of the process and then every 1000
+    /// steps.</summary>
     /// <param name="step">The step that reads the batch, from 1.</param>
+    /// <param name="first">Whether it is the first step of the process.</param>
     /// <exception cref="SaeException">The ranks read different rows.</exception>
-    public static void RequireSameRows(IBackend backend, int slot, long step)
+    public static void RequireSameRows(IBackend backend, int slot, long step, bool first)
     {
         if (backend.Shard is not { } shard) return;
         shard.Collective.AtStep(step);

@@ -20,6 +20,7 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
     StepLog log = null!;
     CheckpointWriter? checkpoints;
     DataFingerprint? fingerprint;
+    long begun;             // step at which this process begins
     string? diverged;       // reason of a divergence that a log line found, until the end of its step
 
     /// <summary>The last completed step.</summary>
@@ -65,7 +66,7 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
 
     IEnumerable<long> Loop(CheckpointPosition from, CancellationToken cancellation)
     {
-        GoTo(from.Step);
+        GoTo(begun = from.Step);
         (log, diverged) = (new(config, feeder, Step), null);
         var cursor = from.Cursor;
         StepSums? measured = null;      // sums of the last step if they are already read
@@ -93,7 +94,7 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
     void TakeStep(int slot)
     {
         var late = log.IsLogged(Step) && log.IsNew(Step);
-        StepAgreement.RequireSameRows(backend, slot, Step + 1);
+        StepAgreement.RequireSameRows(backend, slot, Step + 1, Step == begun);
         if (config.ValidateEvery > 0 && (Step + 1) % config.ValidateEvery == 0)
         {
             if (late) Report(backend.ReadSums());       // before the check overwrites its sums

@@ -6,7 +6,8 @@ using CudaSae.Numerics;
 namespace CudaSae.Backends.Cpu;
 
 /// <summary>The phases in C#: float32, the widest vectors of the machine, all cores. Work is divided into parts that do
-/// not depend on the number of threads, so results are bitwise the same for any. No phase allocates.</summary>
+/// not depend on the number of threads, so results are bitwise the same for any. In one process no phase
+/// allocates.</summary>
 sealed unsafe partial class CpuBackend : IBackend
 {
     readonly CpuContext context;
@@ -28,10 +29,12 @@ sealed unsafe partial class CpuBackend : IBackend
     }
 
     /// <summary>The memory that a run takes on the host, found without taking it.</summary>
+    /// <param name="threads">Threads of a step; 0 for one a core.</param>
     /// <param name="shard">The share of this rank; null for all latents.</param>
-    public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType, ShardPlan? shard = null)
+    public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType, int threads = 0,
+        ShardPlan? shard = null)
     {
-        using var counting = new CpuContext(spec, config, inputType, 0, counting: true, shard);
+        using var counting = new CpuContext(spec, config, inputType, threads, counting: true, shard);
         _ = new Phases(counting);
         return counting.Arena.Plan;
     }

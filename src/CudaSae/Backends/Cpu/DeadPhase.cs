@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using CudaSae.Distributed;
 using CudaSae.Model;
@@ -13,13 +14,14 @@ sealed unsafe class DeadPhase : CpuPart
     readonly Residuals residuals;
     readonly DeadWindow window;
     readonly DenseProducts products;
-    readonly float* wEnc, wDec, bEnc, input, centered, residual, scratch;
+    readonly float* wEnc, wDec, bEnc, input, centered, residual;
     readonly float* enc, dec, bias;                 // [W, ld], [W, lo], [W] the window's weights, side by side
     readonly float* decoder;                        // [lo, stride] its decoder rows, transposed
     readonly float* panelCode;                      // [places, W, 48] c of a panel
     readonly float* panelResidual;                  // [places, lo, 48] r of a panel
     readonly float* code, codeGrad;                 // [W, lanes] c and ∂z without the common scale
-    readonly float* packedResidual, packedInput;    // r = ê + e and x − b_dec, in column panels
+    readonly DeadResiduals deadResiduals;
+    readonly float* packedInput;                    // x − b_dec in column panels
     readonly double* errors;                        // [panels] Σ‖r‖², or the ghost loss
     readonly Spread residualSpread;                 // of e, for AuxK
     readonly ShardAux? ranks;
@@ -42,7 +44,6 @@ sealed unsafe class DeadPhase : CpuPart
         residual = buffers.Residual;
         input = buffers.Packed;
         centered = buffers.Centered;
-        scratch = buffers.RowScratch;
         ghost = spec.Ghost is not null;
         enc = arena.Take<float>("dead w_enc", capacity * ld);
         dec = arena.Take<float>("dead w_dec", (capacity + 15 & ~15) * lo);
@@ -51,7 +52,7 @@ sealed unsafe class DeadPhase : CpuPart
         panelCode = arena.Take<float>("dead code, a panel", places * capacity * Gemm.TileColumns);
         code = arena.Take<float>("dead code", capacity * lanes);
         codeGrad = arena.Take<float>("dead code gradient", capacity * lanes);
-        packedResidual = arena.Take<float>("dead residual, packed", products.PackedLength(lo));
+        deadResiduals = new(context);
         packedInput = arena.Take<float>("dead input, packed", products.PackedLength(ld));
         panelResidual = arena.Take<float>("dead residual, turned", places * lo * Gemm.TileColumns);
         errors = arena.Take<double>("dead errors", panels);
@@ -86,7 +87,7 @@ sealed unsafe class DeadPhase : CpuPart
     {
         workers.Run(panels, preActPart);
         if (ranks.Selects) ranks.Select(panelCode, spec.DeadWindow);
-        new Span<float>(panelResidual, lanes * lo).Clear();
+        NativeMemory.Clear(panelResidual, (nuint)lanes * (nuint)lo * sizeof(float));
         if (fixedWindow is null) ranks.Sum(panelResidual, reconstruct);
         else fixedWindow.Sum(panelCode, decoder, Stride, panelResidual);
         workers.Run(panels, finishPart);
@@ -176,7 +177,8 @@ sealed unsafe class DeadPhase : CpuPart
         var tile = GemmRows.Aligned(stackalloc float[GemmRows.BufferFloats]);
         int start = panel * Gemm.TileColumns, length = window.Length;
         float* c = Code(panel, worker), r = Residual(panel, worker);
-        errors[panel] = ghost ? ScaleGhost(r, c, start, worker) : AddResidual(r, start, worker);
+        errors[panel] = ghost ? deadResiduals.ScaleGhost(r, c, length, start, worker)
+            : deadResiduals.Add(r, start, worker);
         products.StoreTile(c, code + start, length);
 
         for (var s = 0; s < length; s += Gemm.TileRows)
@@ -209,47 +211,6 @@ sealed unsafe class DeadPhase : CpuPart
                 c[lane] = start + lane < B ? MathF.Exp(c[lane]) : 0;
     }
 
-    /// <summary>r = ê + e for a panel, transposed and packed. Returns Σ‖r‖².</summary>
-    double AddResidual(float* transposed, int start, int worker)
-    {
-        double error = 0;
-        var r = scratch + (long)worker * (ld + lo);
-        for (var lane = 0; lane < Gemm.TileColumns && start + lane < B; lane++)
-        {
-            var e = residual + (long)(start + lane) * lo;
-            var column = transposed + lane;
-            for (var i = 0; i < lo; i++, column += Gemm.TileColumns) r[i] = *column += e[i];
-            error += Rows.SquaredNorm(r, lo);
-            products.PackRow(r, start + lane, lo, packedResidual);
-        }
-        return error;
-    }
-
-    /// <summary>Scales the ghost reconstruction g, and its code, by s, so that it has half the residual's norm;
-    /// r = q (s g + e), where q is the main error over the ghost's. Returns Σ q ‖s g + e‖².</summary>
-    double ScaleGhost(float* transposed, float* c, int start, int worker)
-    {
-        double loss = 0;
-        var length = window.Length;
-        var r = scratch + (long)worker * (ld + lo);
-        for (var lane = 0; lane < Gemm.TileColumns && start + lane < B; lane++)
-        {
-            var e = residual + (long)(start + lane) * lo;
-            var column = transposed + lane;
-            for (var i = 0; i < lo; i++) r[i] = column[i * Gemm.TileColumns];
-            var error = Rows.SquaredNorm(e, lo);
-            var s = (float)(Math.Sqrt(error) / (2 * Math.Sqrt(Rows.SquaredNorm(r, lo)) + 1e-6));
-            for (var i = 0; i < lo; i++) r[i] = s * r[i] + e[i];
-            var ghostError = Rows.SquaredNorm(r, lo);
-            var q = (float)(error / (ghostError + 1e-6));
-            for (var i = 0; i < lo; i++) column[i * Gemm.TileColumns] = r[i] *= q;
-            for (var slot = 0; slot < length; slot++) c[slot * Gemm.TileColumns + lane] *= s;
-            products.PackRow(r, start + lane, lo, packedResidual);
-            loss += q * ghostError;
-        }
-        return loss;
-    }
-
     /// <summary>A part of ∂WDec = Σ c r or of ∂WEnc = Σ ∂z (x − b_dec); ∂b_enc with the latter's first
     /// columns.</summary>
     void Gradients(int part, int worker)
@@ -258,7 +219,7 @@ sealed unsafe class DeadPhase : CpuPart
         var decoderParts = DenseProducts.ProductParts(length, lo);
         if (part < decoderParts)
         {
-            products.Product(part, code, length, packedResidual, lo, scale, window.DecGrad);
+            products.Product(part, code, length, deadResiduals.Packed, lo, scale, window.DecGrad);
             return;
         }
         part -= decoderParts;

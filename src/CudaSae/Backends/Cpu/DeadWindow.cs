@@ -11,18 +11,16 @@ readonly record struct WindowStretch(int Rank, int First, int Count);
 /// <summary>The dead latents, the window of them that a step trains, and the gradients of that window.</summary>
 sealed unsafe class DeadWindow : CpuPart
 {
-    readonly long[] counts, ranks;      // dead latents of each rank; their places in the array
-
+    readonly long[] counts, places;     // dead latents of each rank; their places in the array
     readonly int capacity;
     readonly int* lastFired;
-    readonly List<WindowStretch> stretches;
 
     public DeadWindow(CpuContext context) : base(context)
     {
         var arena = context.Arena;
         counts = new long[shard?.Ranks ?? 1];
-        ranks = [.. Enumerable.Range(0, counts.Length + 1).Select(rank => (long)rank)];
-        stretches = new(counts.Length + 1);
+        places = [.. Enumerable.Range(0, counts.Length + 1).Select(rank => (long)rank)];
+        Stretches = new(counts.Length + 1);
         capacity = spec.DeadWindow;
         lastFired = context.Buffers.LastFired;
         Latent = arena.Take<int>("dead window", capacity);
@@ -42,7 +40,7 @@ sealed unsafe class DeadWindow : CpuPart
     public int Total { get; private set; }
 
     /// <summary>The window in the order of its slots, as stretches of one rank each.</summary>
-    public IReadOnlyList<WindowStretch> Stretches => stretches;
+    public List<WindowStretch> Stretches { get; }
 
     public int* Latent { get; }         // [W]
     public int* Slot { get; }           // [n] slot, or −1
@@ -56,7 +54,7 @@ sealed unsafe class DeadWindow : CpuPart
     public void Clear()
     {
         (Length, Total, Dead) = (0, 0, 0);
-        stretches.Clear();
+        Stretches.Clear();
     }
 
     /// <summary>Finds the latents that are dead after <paramref name="step"/> and the window of the next step: all of
@@ -71,7 +69,7 @@ sealed unsafe class DeadWindow : CpuPart
             if (step - (uint)lastFired[f] >= deadAfterSteps) own++;
         }
         counts[shard?.Rank ?? 0] = own;
-        shard?.Collective.AllGather(counts.AsSpan(), ranks);
+        shard?.Collective.AllGather(counts.AsSpan(), places);
         Dead = (int)Before(counts.Length);
         Total = Math.Min(Dead, capacity);
         if (Total == 0) return;
@@ -128,7 +126,7 @@ sealed unsafe class DeadWindow : CpuPart
     long Add(long slot, int rank, long place, long count)
     {
         count = Math.Min(count, Total - slot);
-        if (count > 0) stretches.Add(new(rank, (int)place, (int)count));
+        if (count > 0) Stretches.Add(new(rank, (int)place, (int)count));
         return slot + count;
     }
 }

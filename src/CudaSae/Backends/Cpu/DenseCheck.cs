@@ -33,8 +33,8 @@ sealed unsafe partial class CpuBackend
         return new(worstValue, worstSelection, worstReconstruction, tolerance);
     }
 
-    static SaeException NoDenseCheck() => new("the dense check needs all latents in one process; set ValidateEvery = 0 "
-        + "on several ranks");
+    static SaeException NoDenseCheck() => new("the dense check needs all latents in one process and their sum as a "
+        + "chain; set ValidateEvery = 0");
 
     /// <summary>All pre-activations of a row. Returns the largest magnitude.</summary>
     double PreActs(int b, double[] preActs)

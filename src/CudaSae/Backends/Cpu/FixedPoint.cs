@@ -9,6 +9,7 @@ namespace CudaSae.Backends.Cpu;
 static unsafe class FixedPoint
 {
     const int Bits = 30;                            // a sum stays below 2^30
+    const int MaxExponent = 100;                    // of a scale and of its inverse
     const float Magic = 12582912;                   // 1.5 · 2^23: adding it rounds to an integer
     const float RoundBelow = 1 << 22;
 
@@ -20,7 +21,7 @@ static unsafe class FixedPoint
         if (!float.IsFinite(largest)) return float.NaN;         // makes the sum NaN
         if (largest == 0) return 1;
         var exponent = Bits - Math.ILogB((double)largest * count) - 1;
-        return MathF.ScaleB(1, Math.Clamp(exponent, -100, 100));
+        return exponent < -MaxExponent ? float.NaN : MathF.ScaleB(1, Math.Min(exponent, MaxExponent));
     }
 
     /// <summary>Replaces the largest products of this rank by those of all ranks.</summary>

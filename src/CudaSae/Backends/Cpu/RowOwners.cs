@@ -36,7 +36,7 @@ sealed unsafe class RowOwners : CpuPart
     public int OwnedRows => Math.Clamp(B - plan.Rank * RowsEach, 0, RowsEach);
 
     /// <summary>Candidates of each rank and row in the current exchange.</summary>
-    public int Width { get; private set; }
+    int Width { get; set; }
 
     static int StrideOf(int width) => CountBytes + (width + 3 & ~3);
 

@@ -14,12 +14,16 @@ sealed unsafe class ShardAux : CpuPart
     readonly int keysLength;
     readonly OrderedSum? ordered;           // null for a chain
     readonly float* scratch;
-    readonly Action<int, int> judgePart;
+    readonly Action<int, int> offerPart, judgePart, applyPart;
+
+    // The selection in work.
+    float* codes;                           // [panels][capacity, 48]
+    int capacity;
 
     public ShardAux(CpuContext context, ShardPlan plan, DeadWindow window) : base(context)
     {
         (this.plan, this.window) = (plan, window);
-        judgePart = Judge;
+        (offerPart, judgePart, applyPart) = (Offer, Judge, Apply);
         if (plan.Order == SumOrder.Ordered)
         {
             ordered = new(plan);
@@ -43,26 +47,36 @@ sealed unsafe class ShardAux : CpuPart
     /// <param name="capacity">Slots between two panels.</param>
     public void Select(float* codes, int capacity)
     {
+        this.codes = codes;
+        this.capacity = capacity;
         owners!.Begin(Widest());
-        for (var b = 0; b < B; b++)
-        {
-            float* from = Column(codes, capacity, b), to = owners.Candidates(b);
-            for (var s = 0; s < window.Length; s++) to[s] = from[s * Gemm.TileColumns];
-        }
+        workers.Run(panels, offerPart);
         owners.Send();
         workers.Run(owners.OwnedRows, judgePart);
         owners.Answer();
-        for (var b = 0; b < lanes; b++)
-        {
-            var to = Column(codes, capacity, b);
-            for (var s = 0; s < window.Length; s++)
-                if (b >= B || owners.Answered(b)[s] == 0) to[s * Gemm.TileColumns] = 0;
-        }
+        workers.Run(panels, applyPart);
     }
 
-    static float* Column(float* codes, int capacity, int b) =>
-        codes + (long)(b / Gemm.TileColumns) * capacity * Gemm.TileColumns
-            + b % Gemm.TileColumns;
+    float* Codes(int panel) => codes + (long)panel * capacity * Gemm.TileColumns;
+
+    /// <summary>Copies the pre-activations of a panel's rows to their owners' blocks.</summary>
+    void Offer(int panel, int worker)
+    {
+        int start = panel * Gemm.TileColumns, rows = Math.Min(Gemm.TileColumns, B - start);
+        var from = Codes(panel);
+        for (var s = 0; s < window.Length; s++, from += Gemm.TileColumns)
+            for (var lane = 0; lane < rows; lane++) owners!.Candidates(start + lane)[s] = from[lane];
+    }
+
+    /// <summary>Clears what the owners of a panel's rows did not keep, and the lanes past the batch.</summary>
+    void Apply(int panel, int worker)
+    {
+        var start = panel * Gemm.TileColumns;
+        var to = Codes(panel);
+        for (var s = 0; s < window.Length; s++, to += Gemm.TileColumns)
+            for (var lane = 0; lane < Gemm.TileColumns; lane++)
+                if (start + lane >= B || owners!.Answered(start + lane)[s] == 0) to[lane] = 0;
+    }
 
     /// <summary>Slots of the rank with the largest part of the window.</summary>
     int Widest()

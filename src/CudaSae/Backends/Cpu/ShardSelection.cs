@@ -16,7 +16,7 @@ sealed unsafe class ShardSelection : CpuPart
     readonly ulong* keys;                   // [workers, 2, ranks · k + a vector] candidates of a row
     readonly int keysLength;
     readonly bool byMagnitude;
-    readonly Action<int, int> judgePart;
+    readonly Action<int, int> offerPart, judgePart, applyPart;
     int kept;
 
     public ShardSelection(CpuContext context, ShardPlan plan) : base(context)
@@ -31,7 +31,7 @@ sealed unsafe class ShardSelection : CpuPart
         if (spec.Selection is Selection.BatchTopK)
             batch = context.Arena.Take<float>("values of the whole batch", (long)plan.Ranks * owners.RowsEach * k);
         byMagnitude = spec.Selection is Selection.AbsTopK;
-        judgePart = Judge;
+        (offerPart, judgePart, applyPart) = (Offer, Judge, Apply);
     }
 
     /// <summary>[B, k] For BatchTopK: the values of each row's entries on all ranks, in ascending order of the
@@ -44,17 +44,20 @@ sealed unsafe class ShardSelection : CpuPart
     {
         this.kept = kept;
         owners.Begin(k);
-        for (var b = 0; b < B; b++)
-            new ReadOnlySpan<float>(value + (long)b * k, rowCount[b]).CopyTo(new(owners.Candidates(b), k));
+        workers.Run(rowBlocks, offerPart);
         owners.Send();
         workers.Run(owners.OwnedRows, judgePart);
         owners.Answer();
-        for (var b = 0; b < B; b++) Apply(b);
+        workers.Run(rowBlocks, applyPart);
         if (batch is not null)
-            plan.Collective.AllGather(batch, Starts((long)owners.RowsEach * k * sizeof(float)));
+            plan.Collective.AllGather(batch, plan.EqualStarts((long)owners.RowsEach * k * sizeof(float)));
     }
 
-    long[] Starts(long bytes) => [.. Enumerable.Range(0, plan.Ranks + 1).Select(rank => rank * bytes)];
+    void Offer(int block, int worker)
+    {
+        for (var b = block * RowBlock; b < Math.Min((block + 1) * RowBlock, B); b++)
+            new ReadOnlySpan<float>(value + (long)b * k, rowCount[b]).CopyTo(new(owners.Candidates(b), k));
+    }
 
     /// <summary>Selects among the candidates of an owned row. An answer is 1 + the level of a kept entry.</summary>
     void Judge(int row, int worker)
@@ -88,8 +91,8 @@ sealed unsafe class ShardSelection : CpuPart
         return EntryLevels.LevelOf(budgets, larger);
     }
 
-    /// <summary>Writes the values of an owned row in ascending order of the latent, and tells each rank the place of
-    /// its first one.</summary>
+    /// <summary>Writes the values of an owned row in ascending order of the latent, and sets for each rank the place
+    /// of its first one.</summary>
     void ListBatch(int row, ulong* all, int count)
     {
         var to = batch + ((long)plan.Rank * owners.RowsEach + row) * k;
@@ -100,6 +103,11 @@ sealed unsafe class ShardSelection : CpuPart
             to[i] = owners.Received(entry / k, row)[entry % k];
             for (var rank = entry / k + 1; rank < plan.Ranks; rank++) owners.AnswerNumber(rank, row)++;
         }
+    }
+
+    void Apply(int block, int worker)
+    {
+        for (var b = block * RowBlock; b < Math.Min((block + 1) * RowBlock, B); b++) Apply(b);
     }
 
     void Apply(int b)

@@ -33,9 +33,9 @@ abstract unsafe class ShardSums : CpuPart
     /// <see cref="AllLevels"/>.</param>
     public abstract void Reconstruct(float* sums, float* factor, int level);
 
-    /// <summary>Adds numbers of each row, such as penalties, that each rank adds to.</summary>
-    /// <param name="numbers">[count] Of zeros; receives the sums.</param>
-    /// <param name="addOwn">Adds this rank's.</param>
+    /// <summary>Computes sums over the ranks, such as the penalties of rows.</summary>
+    /// <param name="numbers">[count] Zeros; receives the sums.</param>
+    /// <param name="addOwn">Adds the numbers of this rank.</param>
     public abstract void Add(double* numbers, long count, Action addOwn);
 
     /// <summary>Starts the reconstruction of a row: with b_dec, or with the level before.</summary>

@@ -28,7 +28,7 @@ sealed unsafe class CheckpointWriter : IDisposable
     public CheckpointWriter(string run, IBackend backend, Action<string> saved, Action<string> note)
     {
         (this.run, this.backend, this.saved, this.note) = (run, backend, saved, note);
-        ranks = backend.Shard?.Collective;
+        ranks = backend.Shard is { Ranks: > 1, Collective: var all } ? all : null;
         arrays = backend.State;
         foreach (var array in arrays)
         {
@@ -118,7 +118,7 @@ sealed unsafe class CheckpointWriter : IDisposable
         try
         {
             if (ranks is null) Finish();
-            else writing?.Wait();
+            else writing?.GetAwaiter().GetResult();
         }
         catch (SaeException e) { note(e.Message); }
         finally

@@ -98,7 +98,7 @@ sealed class RankedFile : TensorFile
         if (holders < files.Length)
             throw new DamagedCheckpointException(
                 files.First(file => !file.Tensors.ContainsKey(first.Name)).Path, $"it holds no tensor {first.Name}");
-        long latents = index.Files[^1].First + index.Files[^1].Count;
+        var latents = (long)index.Files[^1].First + index.Files[^1].Count;
         return first with
         {
             Offset = 0,

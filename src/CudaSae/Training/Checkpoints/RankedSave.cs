@@ -86,7 +86,7 @@ sealed class RankedSave : CheckpointSave
     {
         var all = new long[shard.Ranks * copies.Length];
         copySums.CopyTo(all, shard.Rank * copies.Length);
-        Ranks.AllGather(all.AsSpan(), [.. Enumerable.Range(0, shard.Ranks + 1).Select(r => (long)r * copies.Length)]);
+        Ranks.AllGather(all.AsSpan(), shard.EqualStarts(copies.Length));
         for (var place = copies.Length; place < all.Length; place++)
             if (all[place] != all[place % copies.Length])
                 throw new SaeException($"step {at.Step}: array {copies[place % copies.Length].Name} of rank "

@@ -45,6 +45,11 @@ sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, dou
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public SumOrder? SumOrder { get; init; }
 
+    /// <summary>With <see cref="Distributed.SumOrder.Ordered"/>, the number of ranks and the number of ranks on a
+    /// machine, on which the bits depend; otherwise null.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int[]? SumRanks { get; init; }
+
     /// <summary>The folder of the SAE that this run fine-tunes; null for other runs.</summary>
     public string? From { get; init; }
 
