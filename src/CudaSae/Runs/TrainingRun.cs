@@ -139,8 +139,8 @@ sealed class TrainingRun : IDisposable
     {
         int[]? now = Record.SumOrder == SumOrder.Ordered ? [shard?.Ranks ?? 1, shard?.MachineSize ?? 1] : null;
         if (now is not null && Record.SumRanks is { Length: 2 } before && !now.AsSpan().SequenceEqual(before))
-            Note($"sums in the order of {now[0]} ranks, {now[1]} on a machine; before, of {before[0]} ranks, {before[1]} "
-                + "on a machine", note);
+            Note($"sums in the order of {now[0]} ranks, {now[1]} on a machine; before, of {before[0]} ranks, "
+                + $"{before[1]} on a machine", note);
         Record = Record with { SumRanks = now };
     }
 
