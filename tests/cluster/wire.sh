@@ -87,7 +87,8 @@ cut() {         # cut MPI
     took=$((SECONDS - start))
     local rank
     for rank in 0 1; do
-        [ "$(cat "$work/code.$rank")" -eq 75 ] && grep -q "rank $rank has waited .* --resume $run" "$work/err.$rank" || {
+        [ "$(cat "$work/code.$rank")" -eq 75 ] \
+            && grep -q "rank $rank has waited .* --resume $run" "$work/err.$rank" || {
             echo "rank $rank ended with $(cat "$work/code.$rank")"; cat "$work/err.$rank"; return 1; }
     done
     until_ 5 gone || { echo "ranks still run"; return 1; }

@@ -81,7 +81,7 @@ sealed record RankEnvironment(string Launcher, int Rank, int Size, int LocalRank
             return nodesAreRanks && Number("WORLD_SIZE") > 1
                 ? throw new SaeException("RANK and WORLD_SIZE are set without LOCAL_RANK: some operators number the "
                     + "machines with them, not the processes; start the processes with a launcher on each machine, or "
-                    + "take --ranks off for a run on this machine alone")
+                    + $"set {RanksVariable}={Off} for a run on this machine alone")
                 : null;
         }
 
@@ -105,8 +105,8 @@ sealed record RankEnvironment(string Launcher, int Rank, int Size, int LocalRank
         int Number(string name, int? absent = null) =>
             !Has(name) && absent is { } none ? none
             : int.TryParse(all[name], NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number
-            : throw new SaeException($"{name} = {all[name]} is not a number of the launcher; unset it, or take "
-                + "--ranks off");
+            : throw new SaeException($"{name} = {all[name]} is not a number of the launcher; unset it, or set "
+                + $"{RanksVariable}={Off}");
 
         /// <summary>Reads a list such as 2(x3),1: three machines with two tasks each, then one with one task.</summary>
         int TasksOfNode(int node)

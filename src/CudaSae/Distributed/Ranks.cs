@@ -22,7 +22,8 @@ static class Ranks
         var started = $"{place.Launcher} started {place.Size} ranks";
         if (!place.StartsMpi)
             throw new SaeException($"{started}, which would be GPUs connected by NCCL; this version has ranks on the "
-                + "CPU only: start them with mpirun or srun --mpi, or take --ranks off for separate runs",
+                + $"CPU only: start them with mpirun, or set {RankEnvironment.RanksVariable}={RankEnvironment.Off} for "
+                + "separate runs",
                 kind: SaeErrorKind.Device);
         var library = MpiLibrary.TryLoad(MpiLibrary.NamesFor(variables), out var why)
             ?? throw new SaeException($"{started}, but MPI cannot be loaded: {why}", kind: SaeErrorKind.Device);
@@ -30,7 +31,8 @@ static class Ranks
         return ranks.Size == place.Size ? ranks
             : throw new SaeException($"{started}, but {library.File} ({library.Version}) finds {ranks.Size}: "
                 + $"name the library of this launcher in {MpiLibrary.Variable}"
-                + (place.Launcher == RankEnvironment.Slurm ? ", or start with srun --mpi=pmix or --mpi=pmi2" : ""),
+                + (place.Launcher == RankEnvironment.Slurm ? ", or give srun the option mpi=pmix or mpi=pmi2"
+                    : ""),
                 kind: SaeErrorKind.Device);
     }
 }

@@ -52,10 +52,11 @@ public class RankEnvironmentTests
     [InlineData("OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_RANK=")]
     [InlineData("SLURM_PROCID=0 SLURM_NTASKS=4")]           // the script of a batch job
     [InlineData("JOB_COMPLETION_INDEX=2")]                  // a job of separate runs
+    [InlineData($"CUDASAE_RANKS=off {OpenMpi}")]
     public void OneProcessHasNoLauncher(string variables) => Assert.Null(Of(variables));
 
     [Theory]
-    [InlineData("RANK=0 WORLD_SIZE=4", "without LOCAL_RANK.*number the machines.*--ranks off")]
+    [InlineData("RANK=0 WORLD_SIZE=4", "without LOCAL_RANK.*number the machines.*CUDASAE_RANKS=off")]
     [InlineData("PMI_RANK=two PMI_SIZE=3", "PMI_RANK = two is not a number")]
     [InlineData("PMI_RANK=3 PMI_SIZE=3", "mpiexec states rank 3 of 3 ranks")]
     [InlineData("JOB_COMPLETION_INDEX=4 CUDASAE_RANKS=4", "Kubernetes states rank 4 of 4 ranks")]
