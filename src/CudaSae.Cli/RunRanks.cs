@@ -30,7 +30,12 @@ sealed class RunRanks
     {
         ICollective? joined;
         try { joined = Ranks.Open(mode); }
-        catch (SaeException e) { return CommandFailure.Report(e, Commands.Program, Launched.Place?.Rank); }
+        catch (SaeException) when (Launched.Place is { LocalRank: > 0 })
+        {
+            // The first rank of the machine reports this error, which all have.
+            Thread.Sleep(CommandFailure.FirstIsRoot);
+            return Commands.Refused;
+        }
         if (joined is null) return command(new(null, order));
         var watchdog = timeout == default ? null
             : new Watchdog(joined.Rank, timeout, line => Watchdog.EndProcess($"{Commands.Program}: {line}"));

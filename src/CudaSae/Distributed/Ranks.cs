@@ -22,8 +22,8 @@ static class Ranks
         var started = $"{place.Launcher} started {place.Size} ranks";
         if (!place.StartsMpi)
             throw new SaeException($"{started}, which would be GPUs connected by NCCL; this version has ranks on the "
-                + $"CPU only: start them with mpirun or srun, or set {RankEnvironment.RanksVariable}={RankEnvironment.Off} for "
-                + "separate runs",
+                + "CPU only: start them with mpirun or srun, or set "
+                + $"{RankEnvironment.RanksVariable}={RankEnvironment.Off} for separate runs",
                 kind: SaeErrorKind.Device);
         var library = MpiLibrary.TryLoad(MpiLibrary.NamesFor(variables), out var why)
             ?? throw new SaeException($"{started}, but MPI cannot be loaded: {why}", kind: SaeErrorKind.Device);
