@@ -73,9 +73,10 @@ static class CheckpointFile
 
     /// <summary>Opens a checkpoint and compares all of its checksums. A checkpoint of version 1 has none and is opened
     /// unchecked.</summary>
+    /// <param name="share">The share of the tensors to compare, from 0; other ranks compare the other shares.</param>
+    /// <param name="shares">Number of shares.</param>
     /// <exception cref="DamagedCheckpointException">A byte differs from the one that was written; names the
     /// tensor.</exception>
-    /// <param name="share">The share of the tensors to compare, from 0; other ranks compare the other shares.</param>
     /// <exception cref="SaeException">The checkpoint is of a later version, or the file of one rank.</exception>
     public static SafetensorsFile OpenVerified(string path, int share = 0, int shares = 1)
     {

@@ -8,8 +8,8 @@ namespace CudaSae.Training.Checkpoints;
 /// <summary>Writes a run's checkpoints, in the background if <c>config.async_checkpoints</c> and memory allow it. The
 /// state is then copied into one buffer on the host between two steps, and a thread writes it from there while training
 /// continues. Training waits for the copy, and for the previous write if that is not finished. Only one thread at a
-/// time may call the methods. On several ranks, all ranks call them at the same steps; the threads that write call no
-/// other rank, and <see cref="Poll"/> completes a checkpoint in a step in which all ranks have written.</summary>
+/// time may call the methods. On several ranks, all ranks call them at the same steps; the threads that write do not
+/// communicate, and <see cref="Poll"/> completes a checkpoint in a step in which all ranks have written.</summary>
 sealed unsafe class CheckpointWriter : IDisposable
 {
     readonly string run;
