@@ -3,7 +3,8 @@ using CudaSae.Backends;
 namespace CudaSae.Training.Checkpoints;
 
 /// <summary>One checkpoint in the making. All ranks call <see cref="Begin"/> and <see cref="Commit"/> at the same
-/// points, on their training threads. <see cref="Write"/> does not communicate, and may run on another thread.</summary>
+/// points, on their training threads. <see cref="Write"/> does not communicate, and may run on another
+/// thread.</summary>
 abstract class CheckpointSave
 {
     /// <summary>Begins a checkpoint of the backend's current step.</summary>
