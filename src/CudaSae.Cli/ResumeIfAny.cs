@@ -39,8 +39,11 @@ sealed class ResumeIfAny
             throw new SaeException("--resume-if-any and --resume exclude each other; leave one of them out");
         if (folder is null)
             throw new SaeException("--resume-if-any needs the folder of the run; name it with --out");
-        return ranks.RootFinds(() => File.Exists(Path.Combine(folder, RunRecord.FileName)))
-            ? new(parsed, settings, folder) : null;
+        return ranks.RootFinds(() =>
+        {
+            RunFolder.RequireFree(folder, AfterAttempt);        // it may still write the record of a run
+            return File.Exists(Path.Combine(folder, RunRecord.FileName));
+        }) ? new(parsed, settings, folder) : null;
     }
 
     /// <summary>Returns the run, which is resumed; null after a message if it is complete.</summary>

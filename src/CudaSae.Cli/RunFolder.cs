@@ -59,8 +59,8 @@ static class RunFolder
     }
 
     /// <summary>Takes the lock of a run or sweep that is resumed.</summary>
-    /// <exception cref="SaeException">Another process writes it.</exception>
     /// <param name="wait">Time to wait until that process ends.</param>
+    /// <exception cref="SaeException">Another process writes it.</exception>
     public static FolderLock Resume(string folder, TimeSpan wait = default) => Take(folder, "stop it", wait);
 
     static FolderLock Take(string folder, string advice, TimeSpan wait = default)
@@ -71,8 +71,10 @@ static class RunFolder
     }
 
     /// <summary>Refuses early a folder that cannot be written at the end of a command.</summary>
+    /// <param name="wait">Time to wait until that process ends.</param>
     /// <exception cref="SaeException">Another process writes it.</exception>
-    public static void RequireFree(string folder) => FolderLock.RequireFree(folder, AfterIt);
+    public static void RequireFree(string folder, TimeSpan wait = default) =>
+        FolderLock.RequireFree(folder, AfterIt, wait);
 
     /// <summary>Like <see cref="RequireFree"/>, for a folder that exists or for the folder of a file.</summary>
     public static void RequireFreeFor(string path)

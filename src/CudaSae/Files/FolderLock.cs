@@ -59,11 +59,12 @@ sealed partial class FolderLock : IDisposable
     public static FolderLock? Try(string folder) => Try(Path.Combine(folder, FileName), out _);
 
     /// <summary>Refuses a folder that another process writes.</summary>
+    /// <param name="wait">Time to wait until that process ends.</param>
     /// <exception cref="SaeException">Another process holds the lock.</exception>
-    public static void RequireFree(string folder, string advice)
+    public static void RequireFree(string folder, string advice, TimeSpan wait = default)
     {
         if (!File.Exists(Path.Combine(folder, FileName))) return;
-        Take(folder, advice).Dispose();
+        Take(folder, advice, wait).Dispose();
     }
 
     static SaeException InUse(string what, string holder, string advice) =>
