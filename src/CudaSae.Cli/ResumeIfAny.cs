@@ -84,8 +84,8 @@ sealed class ResumeIfAny
             ResumeOptions.Refuse("--preset");
     }
 
-    /// <summary>Returns the spec that the command line makes. A dead latent is by default one that has not fired for a
-    /// share of the run, whose length may have changed, so the number of the run is kept.</summary>
+    /// <summary>Returns the spec that the command line makes. By default, the rows without firing after which a
+    /// latent is dead are a share of the run. The length of the run may have changed, so its number is kept.</summary>
     SaeSpec SpecOfLine()
     {
         if (record.Preset is null) ResumeOptions.Refuse("a setting of the SAE");

@@ -14,7 +14,7 @@ static class CSharpType
     /// <summary>Methods of records that the compiler makes, or that replace them.</summary>
     static readonly string[] OfRecords = ["Equals", "GetHashCode", "ToString", "Deconstruct", "<Clone>$"];
 
-    /// <summary>Sentences about types whose properties stand on another page too.</summary>
+    /// <summary>Sentences about types that another page also describes.</summary>
     static readonly Dictionary<string, string> Elsewhere = new()
     {
         ["TrainConfig"] = "[Settings](settings.md) lists the range, the option and the resume rule of each property.",

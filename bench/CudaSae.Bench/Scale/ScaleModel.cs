@@ -2,7 +2,7 @@ using CudaSae.Cli;
 
 namespace CudaSae.Bench.Scale;
 
-/// <summary>Predicts a training step whose latents are sharded: TopK, untied weights, dense Adam, float32 weights in
+/// <summary>Predicts a training step with sharded latents: TopK, untied weights, dense Adam, float32 weights in
 /// two halves, a rank on each GPU. Letters: B rows, d width, n latents, k active latents a row, P ranks, G GPUs a node.
 /// Operations and bytes of a rank are those of <see cref="StepCost"/> divided by P unless a line states another source.
 /// The phases backward and latents are omitted: on one GPU they take less than a ten-thousandth of a step.</summary>
@@ -99,7 +99,7 @@ sealed record ScaleModel(BenchShape Shape, int Ranks, ScaleMachine Machine)
     public double LatencyMs => Ranks == 1 ? 0
         : Machine.Collectives * (Machine.NodeLatencyUs + (Nodes > 1 ? Machine.NetworkLatencyUs : 0)) / 1e3;
 
-    /// <summary>Milliseconds of a step whose parts follow each other.</summary>
+    /// <summary>Milliseconds of a step without overlap.</summary>
     public double SerialMs => EncodeMs() + Rest + ExchangeMs;
 
     /// <summary>Milliseconds of a step that encodes a chunk of rows during the exchange of the previous one. The

@@ -49,7 +49,7 @@ static class ScalePage
         var faster = most with { Machine = most.Machine with { EncodeTflops = OneGpuTflops } };
         return $"""
             **Training stops scaling at n/P near {Parity(most)}: there the encoder takes as long as the exchange of
-            reconstructions and residuals, whose bytes do not shrink with the number of GPUs.**
+            reconstructions and residuals. The bytes of this exchange do not shrink with the number of GPUs.**
 
             This is predicted for {most.Ranks} GPUs. At {Plain(OneGpuTflops)} TFLOP/s of the encoder, the rate of
             [decision 6](../../docs/internals/decisions/0006-screening.md), the point is near {Parity(faster)}.

@@ -18,13 +18,10 @@ sealed class LatentCut
 
     LatentCut(int latents, int[] parts) => (this.latents, this.parts) = (latents, parts);
 
-    /// <summary>Number of ranks.</summary>
-    public int Ranks => parts.Length - 1;
-
-    /// <summary>The first latent of a rank; of <see cref="Ranks"/>, the number of latents.</summary>
+    /// <summary>The first latent of a rank; of the rank after the last one, the number of latents.</summary>
     public int First(int rank) => FirstOf(latents, parts[rank]);
 
-    /// <summary>The first part of a rank; of <see cref="Ranks"/>, the number of parts.</summary>
+    /// <summary>The first part of a rank; of the rank after the last one, the number of parts.</summary>
     public int FirstPart(int rank) => parts[rank];
 
     /// <summary>The rank that holds a latent.</summary>

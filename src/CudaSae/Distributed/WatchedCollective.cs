@@ -1,6 +1,7 @@
 namespace CudaSae.Distributed;
 
-/// <summary>Collectives whose time a <see cref="Watchdog"/> limits. A call costs a few writes to memory.</summary>
+/// <summary>Collectives with a limit of time, which a <see cref="Watchdog"/> enforces. A call costs a few writes to
+/// memory.</summary>
 /// <param name="inner">Owned.</param>
 /// <param name="watchdog">Owned.</param>
 sealed unsafe class WatchedCollective(ICollective inner, Watchdog watchdog) : ICollective

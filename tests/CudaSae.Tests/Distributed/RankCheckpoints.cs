@@ -5,7 +5,7 @@ using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Tests;
 
-/// <summary>Backends of ranks whose state is a function of array, row and column, for tests of checkpoints.</summary>
+/// <summary>Backends of ranks for tests of checkpoints. Their state is a function of array, row and column.</summary>
 static class RankCheckpoints
 {
     public static readonly SaeSpec Spec = new()

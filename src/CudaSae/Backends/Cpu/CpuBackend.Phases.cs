@@ -17,8 +17,7 @@ sealed unsafe partial class CpuBackend
             var optimizer = new OptimizerStep(context);
             if (context.Skips) Skip = new(context, optimizer);
             Residuals = new(context, Skip);
-            if (context.Shard is { } shard) ShardDecode = new(context, shard, Residuals);
-            else Decode = new(context, Residuals);
+            Decode = new(context, Residuals);
             if (!context.Plain) Entries = new(context);
             if (context.Thresholded) Dense = new(context, Residuals);
             Window = new(context);
@@ -34,8 +33,7 @@ sealed unsafe partial class CpuBackend
         public BatchPhase? Batch { get; }
         public SkipPhase? Skip { get; }
         public Residuals Residuals { get; }
-        public DecodePhase? Decode { get; }
-        public ShardDecode? ShardDecode { get; }
+        public DecodePhase Decode { get; }
         public EntriesPhase? Entries { get; }
         public DensePhase? Dense { get; }
         public DeadWindow Window { get; }

@@ -91,8 +91,7 @@ sealed unsafe partial class CpuBackend : IBackend
     {
         phases.Skip?.Forward();
         if (step.Dense) phases.Dense!.Forward();
-        else if (phases.ShardDecode is { } ranks) ranks.Run();
-        else phases.Decode!.Run();
+        else phases.Decode.Run();
         phases.Residuals.FinishSums();
         if (!step.Dense) phases.Entries?.Run();
     }

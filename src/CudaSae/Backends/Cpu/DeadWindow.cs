@@ -19,7 +19,7 @@ sealed unsafe class DeadWindow : CpuPart
     {
         var arena = context.Arena;
         counts = new long[shard?.Ranks ?? 1];
-        places = [.. Enumerable.Range(0, counts.Length + 1).Select(rank => (long)rank)];
+        places = shard?.EqualStarts(1) ?? [];
         Stretches = new(counts.Length + 1);
         capacity = spec.DeadWindow;
         lastFired = context.Buffers.LastFired;

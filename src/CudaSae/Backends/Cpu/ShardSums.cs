@@ -29,7 +29,7 @@ abstract unsafe class ShardSums : CpuPart
     /// <summary>Computes a reconstruction of the batch on all ranks.</summary>
     /// <param name="sums">[B, lo] Receives the reconstruction.</param>
     /// <param name="factor">[B, k] What the decoder rows are multiplied by.</param>
-    /// <param name="level">The level whose entries are added to the level before it, or
+    /// <param name="level">The level to add to the level before it, or
     /// <see cref="AllLevels"/>.</param>
     public abstract void Reconstruct(float* sums, float* factor, int level);
 

@@ -43,7 +43,7 @@ static class Checkpoint
     public static bool Exists(string run, ICollective? ranks = null) =>
         CheckpointFolder.Candidates(run, ranks).Length > 0;
 
-    /// <summary>Returns the folder of the run whose checkpoint folder holds a file; null for any other file.</summary>
+    /// <inheritdoc cref="CheckpointFolder.RunOf"/>
     public static string? RunOf(string file) => CheckpointFolder.RunOf(file);
 
     internal static Dictionary<string, string> Metadata(IBackend backend, CheckpointPosition at)

@@ -12,8 +12,8 @@ static class CheckpointFolder
     /// <summary>The folder of a run's checkpoints.</summary>
     public static string Of(string run) => Path.Combine(run, Name);
 
-    /// <summary>Returns the folder of the run whose checkpoint folder holds a file, directly or in the folder of its
-    /// ranks; null for any other file.</summary>
+    /// <summary>Returns the folder of the run to which a file of a checkpoint belongs; null for any other
+    /// file.</summary>
     public static string? RunOf(string file)
     {
         var folder = Path.GetDirectoryName(Path.GetFullPath(file));
