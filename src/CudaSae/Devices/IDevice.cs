@@ -65,6 +65,22 @@ unsafe interface IDevice : IDisposable
     /// <summary>Computes C [m, n] = A [m, k] · B [n, k]ᵀ with cublasGemmEx: C is f32, A and B are bf16, all are
     /// row-major, and sums are in f32. ld* are row pitches in elements.</summary>
     void GemmNT(int m, int n, int k, ulong a, int lda, ulong b, int ldb, ulong c, int ldc, nint stream);
+
+    /// <summary>Makes the id of a new group of devices. One rank makes it and gives it to the others.</summary>
+    /// <exception cref="SaeException">NCCL is not installed, or the launcher does not support it.</exception>
+    byte[] NewNcclId() => throw NoNccl();
+
+    /// <summary>Joins a group of devices. All ranks call it, and it returns when all have joined.</summary>
+    /// <param name="id">The id of the group (<see cref="NewNcclId"/>).</param>
+    /// <exception cref="SaeException">NCCL is not installed, or the launcher does not support it.</exception>
+    NcclCommunicator Connect(byte[] id, int rank, int size) => throw NoNccl();
+
+    /// <summary>Called with true before a call that waits for the device, and with false after it. Null for
+    /// none.</summary>
+    Action<bool>? Waits { get => null; set { } }
+
+    private static SaeException NoNccl() =>
+        new("several ranks need the launcher of the engine; use Backend = Cuda", kind: SaeErrorKind.Device);
 }
 
 /// <summary>Properties of a device.</summary>
