@@ -1,13 +1,17 @@
 using CudaSae.Backends;
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
+using CudaSae.Runs;
 using CudaSae.Training;
 
 namespace CudaSae.Lab.Verification;
 
 /// <summary>Compares a target with <see cref="Reference"/>, step by step, for the tests and <c>cudasae
 /// verify</c>.</summary>
-/// <param name="create">Makes the target's backend, whose input is float32.</param>
+/// <param name="create">Makes the target's backend, whose input is float32. With a share of a run on several ranks
+/// (<see cref="IBackend.Shard"/>), all ranks run the same cases (<see cref="VerifyCase.Divided"/>) at the same
+/// time.</param>
 /// <param name="rounding">The number formats of the target's operands.</param>
 sealed class Verifier(Func<SaeSpec, TrainConfig, InputType, IBackend> create, Rounding rounding)
 {
@@ -24,14 +28,14 @@ sealed class Verifier(Func<SaeSpec, TrainConfig, InputType, IBackend> create, Ro
     public IEnumerable<VerifyResult> Run() => VerifyCase.All.SelectMany(Run);
 
     /// <summary>Runs one case. It compares code and sums after every step, and the movement of each parameter at the
-    /// end.</summary>
+    /// end. Several ranks all return the largest differences of any rank.</summary>
     public IReadOnlyList<VerifyResult> Run(VerifyCase c)
     {
         var problem = c.Problem();
         var (spec, config) = (problem.Spec, problem.Config);
         using var backend = create(spec, config, InputType.Float32);
         backend.Dense = c.Dense;
-        backend.SetParameters(problem.Parameters);
+        SetParameters(backend, problem.Parameters);
         var reference = new Reference(spec, config, rounding);
         reference.SetParameters(problem.Parameters);
         var step = new SaeStep(backend);
@@ -56,10 +60,21 @@ sealed class Verifier(Func<SaeSpec, TrainConfig, InputType, IBackend> create, Ro
             differences.Sums(reference.Sums, backend.ReadSums(), spec, reference.Window.Length > 0);
             differences.Firings(reference, backend);
         }
-        using var moved = new SaeParameters(spec);
-        backend.GetParameters(moved);
+        using var moved = ShardWeights.GatherToAll(backend);
         differences.Parameters(problem.Parameters, moved, reference, spec, c.Steps * StoredError(c));
+        if (backend.Shard is { } shard) differences.Agree(shard.Collective);
         return differences.Results(c.Name, Tolerance(c) * c.Slack);
+    }
+
+    static void SetParameters(IBackend backend, SaeParameters parameters)
+    {
+        if (backend.Shard is not { } shard)
+        {
+            backend.SetParameters(parameters);
+            return;
+        }
+        using var own = OwnLatents.Rows(parameters, shard);
+        backend.SetParameters(own);
     }
 
     static bool[] Kept(SparseCode code, int latents)
@@ -90,6 +105,26 @@ sealed class Differences
             worst[quantity] = double.IsNaN(difference) ? double.NaN : Math.Max(known, difference);
     }
 
+    /// <summary>Replaces each difference by the largest one of all ranks.</summary>
+    public void Agree(ICollective ranks)
+    {
+        var names = worst.Keys.ToArray();
+        Span<long> extremes = [names.Length, -names.Length];
+        ranks.Max(extremes);
+        if (extremes[0] != -extremes[1])
+        {
+            Note("quantities of the ranks", double.NaN);
+            return;
+        }
+        // The bits of numbers that are not negative have the order of the numbers.
+        var bits = names.Select(name => Bits(worst[name])).ToArray();
+        ranks.Max(bits);
+        for (var i = 0; i < names.Length; i++) worst[names[i]] = BitConverter.Int64BitsToDouble(bits[i]);
+
+        static long Bits(double number) =>
+            double.IsNaN(number) ? long.MaxValue : BitConverter.DoubleToInt64Bits(Math.Abs(number));
+    }
+
     public void Code(Reference reference, SparseCode code, SaeSpec spec, bool inference)
     {
         var n = spec.Latents;
@@ -110,6 +145,7 @@ sealed class Differences
             for (var f = 0; f < n; f++) Note("code values", Math.Abs(values[f] - reference.Value[b * n + f]) / scale);
             if (spec.Selection is Selection.TopK { InitialK: 0 }) Note("selection", Exchange(preActs, kept) / scale);
         }
+        Note("order of the code", 0);
         if (spec.Selection is Selection.BatchTopK batch && !inference)
             Note("selection", BatchExchange(reference, spec, batch));
     }

@@ -16,26 +16,9 @@ public class ShardedStepTests
     [Theory, MemberData(nameof(Cases))]
     public void RanksGiveTheBitsOfOneProcess(string name, int ranks)
     {
-        var c = Widened(VerifyCase.All.Single(c => c.Name == name), ranks);
+        var c = VerifyCase.All.Single(c => c.Name == name).Divided(ranks);
         ShardedRun.RequireBitsOfOneProcess(c, ranks);
     }
-
-    /// <summary>Makes a case large enough to be divided: a rank has 512 latents or more of a thresholded
-    /// selection.</summary>
-    internal static VerifyCase Widened(VerifyCase c, int ranks) => !c.Spec.IsThresholded ? c : c with
-    {
-        Spec = c.Spec with
-        {
-            Latents = 512 * ranks,
-            Selection = c.Spec.Selection switch
-            {
-                Selection.Relu relu => relu with { Room = 512 * ranks },
-                Selection.JumpRelu jump => jump with { Room = 512 * ranks },
-                Selection.Gated gated => gated with { Room = 512 * ranks },
-                var other => other,
-            },
-        },
-    };
 
     /// <summary>A problem of TopK on the given shapes.</summary>
     static VerifyCase TopK(int latents, int k, Action<SmallProblem>? prepare = null, int rows = 40) =>

@@ -26,7 +26,7 @@ public class SumOrderTests
     static VerifyCase Case(string name) => VerifyCase.All.Single(c => c.Name == name);
 
     static ShardedRun[] Run(string name, int ranks, SumOrder order, int machineSize = 0) =>
-        RankThreads.Run(ranks, collective => ShardedRun.Of(ShardedStepTests.Widened(Case(name), 4), collective, order),
+        RankThreads.Run(ranks, collective => ShardedRun.Of(Case(name).Divided(4), collective, order),
             machineSize);
 
     static void RequireEqual(ShardedRun one, ShardedRun other)
@@ -60,7 +60,7 @@ public class SumOrderTests
     [Theory, MemberData(nameof(Cases))]
     public void OrderedDiffersFromOneProcessByRoundingOnly(string name)
     {
-        var one = ShardedRun.Of(ShardedStepTests.Widened(Case(name), 4), null);
+        var one = ShardedRun.Of(Case(name).Divided(4), null);
         var ordered = Run(name, 4, SumOrder.Ordered)[0];
         Assert.InRange(Difference(one, ordered, "w_dec"), 0, 1e-5);
         Assert.InRange(Difference(one, ordered, "b_dec"), 0, 1e-5);
@@ -69,7 +69,7 @@ public class SumOrderTests
     [Theory, MemberData(nameof(BoundedCases))]
     public void FixedGivesTheSameBitsForEveryNumberOfRanks(string name)
     {
-        var one = ShardedRun.Of(ShardedStepTests.Widened(Case(name), 4), new SingleCollective(), SumOrder.Fixed);
+        var one = ShardedRun.Of(Case(name).Divided(4), new SingleCollective(), SumOrder.Fixed);
         foreach (var ranks in new[] { 2, 3, 4 })
             foreach (var rank in Run(name, ranks, SumOrder.Fixed)) RequireEqual(one, rank);
     }
@@ -77,8 +77,8 @@ public class SumOrderTests
     [Theory, MemberData(nameof(BoundedCases))]
     public void FixedDiffersFromOneProcessByRoundingOnly(string name)
     {
-        var one = ShardedRun.Of(ShardedStepTests.Widened(Case(name), 4), null);
-        var rounded = ShardedRun.Of(ShardedStepTests.Widened(Case(name), 4), new SingleCollective(), SumOrder.Fixed);
+        var one = ShardedRun.Of(Case(name).Divided(4), null);
+        var rounded = ShardedRun.Of(Case(name).Divided(4), new SingleCollective(), SumOrder.Fixed);
         Assert.InRange(Difference(one, rounded, "w_dec"), 0, 1e-5);
         Assert.InRange(Difference(one, rounded, "b_dec"), 0, 1e-5);
     }
