@@ -38,7 +38,7 @@ SAE_KERNEL(aux_row_error, AuxParams, 256) {
 SAE_KERNEL(aux_scale, AuxParams, 256) {
     auto scratch = &shared_memory<double>();
     double error = 0, variance = 0, spread = 0;
-    const bool any = *p.aux_count > 0;
+    const bool any = *p.aux_total > 0;
     const int thread = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
     for (int row = thread; row < p.rows; row += threads) {
         variance += p.row_error[row];
@@ -134,7 +134,7 @@ SAE_KERNEL(ghost_scale, AuxParams, 256) {
 SAE_KERNEL(ghost_sums, AuxParams, 256) {
     auto scratch = &shared_memory<double>();
     double loss = 0;
-    if (*p.aux_count > 0)
+    if (*p.aux_total > 0)
         for (int row = threadIdx.x; row < p.rows; row += blockDim.x) loss += p.row_aux_error[row];
     loss = block_sum(loss, scratch);
     if (threadIdx.x != 0) return;

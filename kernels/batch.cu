@@ -15,14 +15,15 @@ struct BatchPickShared { int warp_counts[BATCH_THREADS / 32]; };
 constexpr int batch_histogram_shared_bytes() { return sizeof(BatchHistogramShared); }
 constexpr int batch_pick_shared_bytes() { return sizeof(BatchPickShared); }
 
-__device__ __forceinline__ uint64_t batch_key(float value, int entry) {
-    return uint64_t(__float_as_uint(value)) << 32 | uint32_t(~uint32_t(entry));
+__device__ __forceinline__ uint64_t batch_key(const BatchParams& p, float value, int entry) {
+    const int number = p.place ? p.place[entry] : entry;
+    return uint64_t(__float_as_uint(value)) << 32 | uint32_t(~uint32_t(number));
 }
 
 // batch_start: clears the counters of a selection, and counts the rows whose capacity may have cut off positive values
 //   in      value [B, C]
 //   out     histogram = 0, *cutoff = 0, *left = B k, *smallest = none; *overflows += rows of positive values only,
-//           unless C = n
+//           unless `whole`
 //   launch  grid ceil(B / 8), block 256
 SAE_KERNEL(batch_start, BatchParams, BATCH_THREADS) {
     if (blockIdx.x == 0) {
@@ -57,7 +58,7 @@ SAE_KERNEL(batch_histogram, BatchParams, BATCH_THREADS) {
     for (int e = blockIdx.x * BATCH_THREADS + threadIdx.x; e < entries; e += gridDim.x * BATCH_THREADS) {
         const float value = p.value[e];
         if (!(value > 0)) continue;
-        const uint64_t key = batch_key(value, e) >> p.shift;
+        const uint64_t key = batch_key(p, value, e) >> p.shift;
         if (key >> p.bits == known) atomicAdd(&s.bins[int(key) & ((1 << p.bits) - 1)], 1);
     }
     __syncthreads();
@@ -118,7 +119,7 @@ SAE_KERNEL(batch_apply, BatchParams, BATCH_THREADS) {
     for (int e = blockIdx.x * BATCH_THREADS + threadIdx.x; e < entries; e += gridDim.x * BATCH_THREADS) {
         const float value = p.value[e];
         if (!(value > 0)) continue;
-        if (inference ? value > threshold : batch_key(value, e) >= cutoff)
+        if (inference ? value > threshold : batch_key(p, value, e) >= cutoff)
             smallest = min(smallest, __float_as_uint(value));
         else p.value[e] = 0;
     }

@@ -23,7 +23,9 @@ constexpr int bias_gradient_shared_bytes() { return 32 * 8 * sizeof(double); }
 SAE_KERNEL(bias_gradient, BiasParams, 256) {
     auto scratch = &shared_memory<double>();
     double e = sum_parts(p.residual_parts, p.row_blocks, p.lo, scratch);
-    double w = p.bias_parts ? sum_parts(p.bias_parts, p.blocks, p.lo, scratch) : 0;
+    double w = p.bias_parts && !p.rank_sums ? sum_parts(p.bias_parts, p.blocks, p.lo, scratch) : 0;
+    for (int r = 0; p.rank_sums && r < p.ranks; ++r)
+        w += p.rank_sums[size_t(r) * (p.lo + 1) + blockIdx.x * 8 + threadIdx.x % 8];
     if (threadIdx.x < 8)
         p.gradient[blockIdx.x * 8 + threadIdx.x] = learns(p.scalars->trainable, Trainable::DecoderBias)
             ? float(2.0 * p.scalars->loss_scale * e - w) : 0;
@@ -32,7 +34,10 @@ SAE_KERNEL(bias_gradient, BiasParams, 256) {
 __device__ __forceinline__ void measure_norm(const BiasParams& p, double* scratch) {
     double squares = 0;
     for (int c = threadIdx.x; c < p.lo; c += blockDim.x) squares += double(p.gradient[c]) * p.gradient[c];
-    for (int i = threadIdx.x; i < p.blocks; i += blockDim.x) squares += p.norm_parts[i];
+    if (p.rank_sums)
+        for (int r = threadIdx.x; r < p.ranks; r += blockDim.x) squares += p.rank_sums[size_t(r) * (p.lo + 1) + p.lo];
+    else
+        for (int i = threadIdx.x; i < p.blocks; i += blockDim.x) squares += p.norm_parts[i];
     squares = block_sum(squares, scratch);
     if (threadIdx.x == 0) *p.norm = sqrt(squares + (p.skip_norm ? *p.skip_norm : 0));
 }

@@ -36,27 +36,60 @@ SAE_KERNEL(latents_flag, LatentsParams, 256) {
         p.flag[f] = (p.early && s.all_dead) || s.step - p.early - uint32_t(p.last_fired[f]) >= s.dead_after_steps;
 }
 
+// The dead latents of all ranks, and the window of this step among them: those with numbers from `first` on, and from 0
+// on after the last one. On one process before = 0 and own = dead.
+struct DeadWindow {
+    uint64_t before, own, dead;             // dead latents on lower ranks, on this rank, on all ranks
+    uint64_t length, first;
+    uint64_t head;                          // slots of this rank before those that begin again at 0
+
+    __device__ __forceinline__ explicit DeadWindow(const LatentsParams& p)
+        : before(0), own(p.ordinal[p.latents]), dead(own), length(0), first(0), head(0) {
+        if (p.rank_dead) {
+            dead = 0;
+            for (int r = 0; r < p.ranks; ++r) {
+                if (r == p.rank) before = dead;
+                dead += p.rank_dead[r];
+            }
+        }
+        length = min(dead, uint64_t(p.window));
+        if (dead > length && length > 0) first = uint64_t(p.scalars->step + 1 - p.early) * p.window % dead;
+        if (first > before && first < before + own) head = min(before + own - first, length);
+    }
+    __device__ __forceinline__ bool holds(uint64_t number) const { return (number + dead - first) % dead < length; }
+
+    // The slots of a rank are contiguous and ascend from the start of the window.
+    __device__ __forceinline__ int slot(uint64_t number) const {
+        return int(head == 0 ? number - before : number >= first ? number - first : head + number - before);
+    }
+    // Latents of the window on this rank.
+    __device__ __forceinline__ int count() const {
+        return int(overlap(first, min(first + length, dead)) + overlap(0, first + length - min(first + length, dead)));
+    }
+    __device__ __forceinline__ uint64_t overlap(uint64_t from, uint64_t to) const {
+        const uint64_t low = max(from, before), high = min(to, before + own);
+        return high > low ? high - low : 0;
+    }
+};
+
 // latents_window: all dead latents, or the part of them that belongs to this step's number
-//   out     aux_rows [aux_count] by slot, aux_slot [n] or -1, dead_count, aux_count
+//   out     aux_rows [aux_count] by slot, aux_slot [n] or -1, dead_count, aux_count, aux_total
 //   launch  grid any, block 256
 SAE_KERNEL(latents_window, LatentsParams, 256) {
     if (p.scalars->abandoned) return;
-    uint64_t dead = p.ordinal[p.latents];
-    uint64_t window = min(dead, uint64_t(p.window));
-    uint64_t first = dead > window && window > 0 ? uint64_t(p.scalars->step + 1 - p.early) * p.window % dead : 0;
+    const DeadWindow window(p);
     for (int f = blockIdx.x * blockDim.x + threadIdx.x; f < p.latents; f += gridDim.x * blockDim.x) {
         int slot = -1;
-        if (p.flag[f] && window > 0) {
-            uint64_t at = (p.ordinal[f] + dead - first) % dead;
-            if (at < window) {
-                slot = int(at);
-                p.aux_rows[slot] = f;
-            }
+        const uint64_t number = window.before + p.ordinal[f];
+        if (p.flag[f] && window.length > 0 && window.holds(number)) {
+            slot = window.slot(number);
+            p.aux_rows[slot] = f;
         }
         p.aux_slot[f] = slot;
     }
     if (blockIdx.x == 0 && threadIdx.x == 0) {
-        *p.dead_count = int(dead);
-        *p.aux_count = int(window);
+        *p.dead_count = int(window.dead);
+        *p.aux_count = window.count();
+        if (p.aux_total) *p.aux_total = int(window.length);
     }
 }

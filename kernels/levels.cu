@@ -29,7 +29,7 @@ SAE_KERNEL(levels, LevelsParams, LEVELS_THREADS) {
                 rank += s.value[other] > value || (s.value[other] == value && other < i);
             while (m < p.levels - 1 && rank >= p.budgets[m]) ++m;
         } else {
-            const uint32_t latent = uint32_t(p.index[row + i]);
+            const uint32_t latent = uint32_t(p.first + p.index[row + i]);
             while (m < p.levels - 1 && latent >= p.scalars->prefix[m]) ++m;
         }
         p.level[row + i] = uint8_t(m);

@@ -15,7 +15,7 @@
 #include "params/sm90.h"            // TensorMap, and the kernels that load by it
 #include "params/select.h"          // select.cu, batch.cu, groups.cu, levels.cu
 
-#include "params/decode.h"
+#include "params/decode.h"          // decode.cu, decode_ranks.cu
 #include "params/sums.h"
 #include "params/dense.h"
 #include "params/hot.h"
@@ -27,5 +27,6 @@
 #include "params/update.h"          // update.cu, bias.cu, skip.cu
 #include "params/latents.h"         // latents.cu, scan.cu
 #include "params/aux_loss.h"
+#include "params/shard.h"
 
 #include "params/ladder.h"

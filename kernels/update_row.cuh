@@ -99,8 +99,8 @@ __device__ __forceinline__ void step_row(const UpdateParams& p, const Group& gro
     MomentScales old, scales;
     uint32_t m_key = 0, v_key = 0;
     if (moments.storage != MomentStorage::Float32) {
-        m_key = moment_key(moments, s, f, 0);
-        v_key = moment_key(moments, s, f, 1);
+        m_key = moment_key(moments, s, p.origin + f, 0);
+        v_key = moment_key(moments, s, p.origin + f, 1);
     }
     if (!PLAIN && moments.storage > MomentStorage::BFloat16) {
         old = load_scales(moments, f);
@@ -162,7 +162,7 @@ __device__ __forceinline__ void step_decoder(const UpdateParams& p, const Group&
     }
     each_column<V>(group, p.lo, [&](int v, int column) {
         for (int i = 0; i < 8; ++i) rows.dec[v][i] *= shrink;
-        store_weights8(p.w_dec_hi, p.w_dec_lo, at + column, rows.dec[v], s, p.latents + f, column);
+        store_weights8(p.w_dec_hi, p.w_dec_lo, at + column, rows.dec[v], s, p.all_latents + p.origin + f, column);
     });
 }
 
@@ -181,6 +181,6 @@ __device__ __forceinline__ void step_encoder(const UpdateParams& p, const Group&
     float tie = tied && p.tied == Tying::Scaled ? p.tie_scale.weights[f] : 1;
     each_column<V>(group, p.ld, [&](int v, int column) {
         for (int i = 0; tied && i < 8; ++i) rows.enc[v][i] = tie * rows.dec[v][i];
-        store_weights8(p.w_enc_hi, p.w_enc_lo, at + column, rows.enc[v], s, f, column);
+        store_weights8(p.w_enc_hi, p.w_enc_lo, at + column, rows.enc[v], s, p.origin + f, column);
     });
 }

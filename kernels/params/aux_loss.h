@@ -17,7 +17,8 @@ struct AuxParams {
     const int* aux_rows;            // [window]
     const StepScalars* scalars;
     const int* dead_count;
-    const int* aux_count;
+    const int* aux_count;           // [1] latents of the window on this rank
+    const int* aux_total;           // [1] on all ranks
     float* row_aux_error;           // [B]
     float* scale;                   // [1]
     double* sums;                   // [2]

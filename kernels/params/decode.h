@@ -1,4 +1,4 @@
-// decode.cu: reconstruction, residual and the gradient of the code.
+// decode.cu, decode_ranks.cu: reconstruction, residual and the gradient of the code.
 #pragma once
 #include "step.h"
 
@@ -26,6 +26,8 @@ struct DecodeParams {
     float* row_gate_error;          // [B]
     float* row_reconstruction;      // [B] |xhat|^2
     int* row_active;                // [B] values that are not 0
+    float* sums;                    // [levels, B, lo] by entries alone, on several ranks; else null
+    float* gate_sums;               // [B, lo]
     int rows, lo, active;
     int slice, capacity;                // columns of a warp at a time, and entries of its buffer
     int levels, report;

@@ -11,12 +11,15 @@ struct LatentsParams {
     int* firings;                   // [n] rows on which a latent fired
     uint64_t* flag;                 // [n] 1 when dead
     const uint64_t* ordinal;        // [n + 1] dead latents before f
-    int* dead_count;                // [1]
+    const uint64_t* rank_dead;      // [P] dead latents of each rank; null: one process
+    int* dead_count;                // [1] of all ranks
     int* aux_rows;                  // [window]
-    int* aux_count;                 // [1]
+    int* aux_count;                 // [1] latents of the window on this rank
+    int* aux_total;                 // [1] latents of the window on all ranks; null: one process
     int* aux_slot;                  // [n]
     int rows, active, latents, window;
     int early;                      // 1: the window of this step, as it begins
+    int rank, ranks;
 };
 
 // Exclusive sums over n numbers.

@@ -36,6 +36,7 @@ struct SelectFinalParams {
 struct BatchParams {
     const StepScalars* scalars;
     float* value;                   // [B, C]
+    const int* place;               // [B, C] numbers of the entries in their keys, on several ranks; null: their order
     int* histogram;                 // [2048]
     uint64_t* cutoff;               // [1] the known digits of the cutoff
     int* left;                      // [1] keys to keep among those with the known digits; 0: the cutoff is final
@@ -46,7 +47,7 @@ struct BatchParams {
     int rows, active;               // B, C
     int want;                       // B k
     int shift, bits;                // the digit of this pass
-    int whole;                      // 1: C = n, so no row can overflow
+    int whole;                      // 1: overflows are not counted here: C = n, or several ranks
     float decay;
 };
 
@@ -66,5 +67,6 @@ struct LevelsParams {
     uint8_t* level;                 // [B, k]
     int active, levels;
     int by_rank;                    // 1: budgets; 0: the step's prefixes
+    int first;                      // the first latent of this rank
     int budgets[64];
 };

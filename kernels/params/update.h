@@ -63,6 +63,7 @@ struct UpdateParams {
     double* norm_parts;             // [blocks] squared norms
     int rows, ld, lo, active;
     int first, count, latents;      // latents [first, first + count), of n
+    int origin, all_latents;        // the number of latent 0 among those of all ranks, and their number
     DecoderNorm decoder_norm;
     OptimizerKind optimizer;
     int clip_rows;                  // 1: each row has its own factor
@@ -80,6 +81,7 @@ struct BiasParams {
     const float* residual_parts;    // [row_blocks, lo] column sums of the residual of its gradient
     const float* bias_parts;        // [blocks, ld]; null: b_dec is not subtracted from the input
     const double* norm_parts;       // [blocks]
+    const double* rank_sums;        // [P, lo + 1] in place of both, on several ranks: columns, then the squared norm
     const double* skip_norm;        // [1] squared; null without a skip connection
     float* gradient;                // [lo]
     double* norm;                   // [1] global norm of this step
@@ -88,7 +90,7 @@ struct BiasParams {
     float* m;
     float* v;
     float* ema;                     // null without average
-    int row_blocks, blocks, lo;
+    int row_blocks, blocks, lo, ranks;
     OptimizerKind optimizer;
     int clip_rows;                  // 1: each row has its own factor
     int measured;                   // 1: the norm of this step is known already

@@ -21,35 +21,15 @@ sealed unsafe partial class CpuBackend
                 + "first");
         if (Shard is { } shard)
         {
-            GatherCode(shard, into);
+            var (index, value) = (new int[B * k], new float[B * k]);
+            CopyCode(index, value);
+            RankReads.Join(shard, index, value, into);
             return;
         }
         for (var b = 0; b < B; b++)
             for (var j = 0; j < k; j++)
                 (into.Index[b * k + j], into.Value[b * k + j]) = j < Buffers.RowCount[b]
                     ? (Buffers.Index[b * k + j], Buffers.Value[b * k + j]) : (-1, 0);
-    }
-
-    /// <summary>Joins the entries of all ranks that fire; they are in ascending order of the latent.</summary>
-    void GatherCode(ShardPlan shard, SparseCode into)
-    {
-        int B = context.Rows, k = context.Active;
-        var (index, value) = (new int[B * k], new float[B * k]);
-        var filled = new int[B];
-        into.Index.AsSpan().Fill(-1);
-        into.Value.AsSpan().Clear();
-        for (var rank = 0; rank < shard.Ranks; rank++)
-        {
-            if (rank == shard.Rank) CopyCode(index, value);
-            shard.Collective.Broadcast(index.AsSpan(), rank);
-            shard.Collective.Broadcast(value.AsSpan(), rank);
-            for (var entry = 0; entry < B * k; entry++)
-            {
-                if (value[entry] == 0) continue;
-                var to = entry / k * k + filled[entry / k]++;
-                (into.Index[to], into.Value[to]) = (index[entry], value[entry]);
-            }
-        }
     }
 
     /// <summary>Copies this rank's entries, with the numbers of all latents.</summary>

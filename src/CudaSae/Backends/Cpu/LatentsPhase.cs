@@ -50,6 +50,6 @@ sealed unsafe class LatentsPhase : CpuPart
     {
         CountFirings();
         new ReadOnlySpan<int>(firings, n).CopyTo(into[firstLatent..]);
-        shard?.Collective.AllGather(into, shard.LatentStarts());
+        if (shard is not null) RankReads.Join(shard, into);
     }
 }

@@ -16,9 +16,12 @@ sealed class BatchPhase
     readonly DeviceArray<int> histogram, left;
     readonly DeviceArray<ulong> cutoff;
     readonly DeviceArray<uint> smallest;
+    readonly DeviceArray<int> place;
 
-    public BatchPhase(KernelContext context, EncodePhase encode)
+    /// <param name="place">[B, C] numbers of the entries among those of all ranks; empty for one process.</param>
+    public BatchPhase(KernelContext context, EncodePhase encode, DeviceArray<int> place)
     {
+        this.place = place;
         (this.context, this.encode, batch) = (context, encode, (Selection.BatchTopK)context.Spec.Selection);
         histogram = context.Arena.Take<int>("batch histogram", Bins);
         left = context.Arena.Take<int>("batch keys left", 1);
@@ -42,9 +45,11 @@ sealed class BatchPhase
             parameters.Bits = Math.Min(BitsPerPass, top);
             parameters.Shift = top - parameters.Bits;
             context.Launch("batch_histogram", new(blocks, Block, SharedMemory.BatchHistogram), parameters);
+            context.Ranks?.Sum(histogram);
             context.Launch("batch_pick", new(1, Block, SharedMemory.BatchPick), parameters);
         }
         context.Launch("batch_apply", new(blocks, Block), parameters);
+        context.Ranks?.Min(smallest);
     }
 
     /// <summary>Moves the running threshold toward the smallest kept value of this step. It runs once per training
@@ -53,12 +58,12 @@ sealed class BatchPhase
 
     BatchParams Parameters() => new()
     {
-        Scalars = context.Buffers.Scalars.Pointer, Value = context.Buffers.Value.Pointer, Histogram = histogram.Pointer,
+        Scalars = context.Buffers.Scalars.Pointer, Value = context.Buffers.Value.Pointer, Place = place.Pointer,
+        Histogram = histogram.Pointer,
         Cutoff = cutoff.Pointer, Left = left.Pointer,
         Smallest = smallest.Pointer, Threshold = Threshold.Pointer, Overflows = encode.Overflows.Pointer,
         Sums = context.Buffers.Sums.Pointer,
         Rows = context.Rows, Active = context.Active, Want = checked(context.Rows * batch.K),
-        Whole = context.Active == context.Latents
-            ? 1 : 0, Decay = batch.ThresholdDecay,
+        Whole = context.Ranks is not null || context.Active == context.Latents ? 1 : 0, Decay = batch.ThresholdDecay,
     };
 }

@@ -12,7 +12,7 @@ sealed unsafe class ColumnsPhase
 
     readonly KernelContext context;
     readonly DeviceArray<ulong> candidates;
-    readonly DeviceArray<int> count;
+    readonly DeviceArray<int> count, rankCount;
 
     public ColumnsPhase(KernelContext context)
     {
@@ -20,10 +20,17 @@ sealed unsafe class ColumnsPhase
         candidates = context.Arena.Take<ulong>("encode candidates", (long)context.Rows * context.Active);
         count = context.Arena.Take<int>("encode candidate counts", context.Rows);
         Overflows = context.Arena.Take<int>("encode overflows", 1);
+        RowNear = context.Ranks is null ? context.Buffers.RowCount
+            : context.Arena.Take<int>("code entries of all ranks", context.Rows);
+        rankCount = context.Arena.Take<int>("encode candidate counts of all ranks",
+            context.Ranks is null ? 0 : context.Rows);
     }
 
     /// <summary>[1] number of rows of the last run that exceeded the capacity.</summary>
     public DeviceArray<int> Overflows { get; }
+
+    /// <summary>[B] entries of a row on all ranks, at most the capacity.</summary>
+    public DeviceArray<int> RowNear { get; }
 
     /// <summary>Runs the phase. If a row exceeds the capacity, <see cref="StepScalars.Abandoned"/> is set on the
     /// device, and the batch must take the dense path.</summary>
@@ -56,6 +63,20 @@ sealed unsafe class ColumnsPhase
             Value = buffers.Value.Pointer, PreAct = buffers.PreAct.Pointer, RowCount = buffers.RowCount.Pointer,
             Overflows = Overflows.Pointer, Scalars = buffers.Scalars.Pointer, Active = context.Active,
         });
+        if (context.Ranks is { } ranks) FindRoom(ranks);
         context.SetLevels();
+    }
+
+    /// <summary>Counts the entries of all ranks. A row without room for them exceeds the capacity.</summary>
+    void FindRoom(RankExchange ranks)
+    {
+        context.Device.CopyOnDevice(rankCount.Pointer, count.Pointer, count.Bytes, context.Stream);
+        ranks.Sum(rankCount);
+        context.Device.Fill32(Overflows.Pointer, 0, 1, context.Stream);
+        context.Launch("shard_room", new(context.Blocks(context.Rows, 256), 256), new ShardRoomParams
+        {
+            Scalars = context.Buffers.Scalars.Pointer, Count = rankCount.Pointer, RowNear = RowNear.Pointer,
+            Overflows = Overflows.Pointer, Rows = context.Rows, Capacity = context.Active,
+        });
     }
 }

@@ -14,6 +14,7 @@ sealed class DeadPhase
     readonly LatentsPhase latents;
     readonly EncodePhase? encode;
     readonly ColumnSpread? spread;          // spread of e, for AuxK
+    readonly RankSelection? selection;      // of AuxK on several ranks
     readonly DeviceArray<int> index;
     readonly DeviceArray<float> value, code, codeGrad, residual, rowError, scale;
     readonly DeviceArray<double> parts;
@@ -33,7 +34,7 @@ sealed class DeadPhase
         value = arena.Take<float>("dead code value", rows * active);
         code = arena.Take<float>("dead code", rows * window);
         codeGrad = arena.Take<float>("dead code gradient", rows * window);
-        residual = arena.Take<float>("dead residual", rows * context.Lo);
+        residual = arena.Take<float>("dead residual", context.Padded(rows * context.Lo));
         rowError = arena.Take<float>("dead error by row", rows);
         scale = arena.Take<float>("dead scale", 1);
         Sums = arena.Take<double>("dead sums", 2);
@@ -46,6 +47,7 @@ sealed class DeadPhase
             Columns = window, Active = active, Relu = aux.Relu, ColumnRows = buffers.AuxRows,
             ColumnCount = buffers.AuxCount, Index = index, Value = value,
         }, lender: main);
+        if (context.Ranks is not null) selection = new(context, context.Ranks, active, "aux");
     }
 
     /// <summary>[2] Σ‖ê + e‖² and Σ‖e − ē‖² of AuxK, or the ghost loss.</summary>
@@ -60,10 +62,17 @@ sealed class DeadPhase
         if (encode is not null)
         {
             encode.Run();
+            selection?.Run(index, value, new() { Zeros = !context.Spec.Aux!.Relu });
+            selection?.Apply(index);
             context.Launch("aux_scatter", new(B, Block), parameters);
         }
         else MakeGhosts(parameters);
-        Reconstruct(add: !Ghost);
+        if (context.Ranks is { } ranks)
+        {
+            Reconstruct(add: false);
+            ranks.Add(residual, Ghost ? default : context.Buffers.Residual);
+        }
+        else Reconstruct(add: !Ghost);
         if (Ghost)
         {
             context.Launch("ghost_scale", new(B, Block, SharedMemory.BlockSum), parameters);
@@ -144,7 +153,8 @@ sealed class DeadPhase
             RowError = buffers.RowError.Pointer, ResidualParts = decode.ResidualParts.Pointer,
             Means = spread?.Means.Pointer ?? 0, Spreads = spread?.Spreads.Pointer ?? 0, BEnc = buffers.BEnc.Pointer,
             AuxRows = buffers.AuxRows.Pointer, Scalars = buffers.Scalars.Pointer,
-            DeadCount = buffers.DeadCount.Pointer, AuxCount = buffers.AuxCount.Pointer, RowAuxError = rowError.Pointer,
+            DeadCount = buffers.DeadCount.Pointer, AuxCount = buffers.AuxCount.Pointer,
+            AuxTotal = latents.AuxTotal.Pointer, RowAuxError = rowError.Pointer,
             Scale = scale.Pointer, Sums = Sums.Pointer, Parts = parts.Pointer, Ticket = ticket.Pointer,
             BiasGrad = buffers.AuxBiasGrad.Pointer, Rows = context.Rows, Lo = context.Lo,
             RowBlocks = decode.RowBlocks, Active = active, Window = window, K = context.Spec.Aux?.K

@@ -8,13 +8,14 @@ namespace CudaSae.Backends.Kernels;
 /// (kernels/sums.cu).</summary>
 sealed unsafe class DecodePhase
 {
-    const int Block = 256, RowsPerSum = 64, SharedLimit = 160 << 10, MostWarps = 4, Sums = 12, SumBlocks = 32;
+    const int Block = 256, RowsPerSum = 64, SharedLimit = 160 << 10, MostWarps = 4, SumsOfBlock = 12, SumBlocks = 32;
 
     readonly KernelContext context;
     readonly ColumnSpread target;
     readonly DeviceArray<double> sumParts;
     readonly DeviceArray<int> ticket;
     readonly int slice, warps, levels, report;
+    readonly DeviceArray<float> sums, gateSums;     // [levels, B, lo], [B, lo] over all ranks; empty for one process
 
     public DecodePhase(KernelContext context)
     {
@@ -32,8 +33,13 @@ sealed unsafe class DecodePhase
         target = new(context, "y");
         ResidualParts = arena.Take<float>("column sums of e", RowBlocks * lo);
         WeightedParts = arena.Take<float>("column sums of weighted e", RowBlocks * lo);
-        sumParts = arena.Take<double>("step sums by block", SumBlocks * Sums);
+        sumParts = arena.Take<double>("step sums by block", SumBlocks * SumsOfBlock);
         ticket = arena.Take<int>("step sums, blocks done", 1);
+        if (context.Ranks is not null)
+        {
+            sums = arena.Take<float>("reconstructions of ranks", context.Padded(levels * rows * lo));
+            gateSums = arena.Take<float>("gate's reconstruction of ranks", Gated ? context.Padded(rows * lo) : 0);
+        }
         slice = context.Active <= 64 ? 256 : context.Active <= 128 ? 128 : 64;
         warps = Math.Min(MostWarps, (context.Lo + slice - 1) / slice);
         while (warps > 1 && SharedBytes > SharedLimit / 2) warps--;
@@ -43,6 +49,11 @@ sealed unsafe class DecodePhase
     }
 
     bool Gated { get; }
+
+    /// <summary>[levels, B, lo] reconstructions without b_dec over all ranks, with a padded length; empty for one
+    /// process. <see cref="GateSums"/> holds the gate's.</summary>
+    public DeviceArray<float> RankSums => sums;
+    public DeviceArray<float> GateSums => gateSums;
 
     /// <summary>Number of blocks of 64 rows.</summary>
     public int RowBlocks { get; }
@@ -83,10 +94,23 @@ sealed unsafe class DecodePhase
             Rows = context.Rows, Lo = context.Lo, Active = context.Active, Slice = slice,
             Capacity = context.Active, Levels = levels, Report = report,
             Paired = context.Loss.Selection >= SelectionCode.JumpRelu ? 1 : 0,
+            Sums = sums.Pointer, GateSums = gateSums.Pointer,
         };
         for (var m = 0; m < levels; m++) parameters.LevelWeight[m] = context.LevelWeight(m);
-        context.Launch("decode", new(context.Rows, 32 * warps, SharedBytes), parameters);
+        var shape = new Launch(context.Rows, 32 * warps, SharedBytes);
+        if (context.Ranks is { } ranks) DecodeOnRanks(ranks, shape, parameters);
+        else context.Launch("decode", shape, parameters);
         SumColumns();
+    }
+
+    /// <summary>Decodes in two halves. Between them the ranks add their reconstructions.</summary>
+    void DecodeOnRanks(RankExchange ranks, Launch shape, in DecodeParams parameters)
+    {
+        context.Launch("decode_part", shape, parameters);
+        ranks.Add(sums);
+        if (Gated) ranks.Add(gateSums);
+        context.Launch("decode_rest", shape, parameters);
+        ranks.Sum(RowActive);
     }
 
     public void SumColumns()

@@ -42,18 +42,28 @@ sealed unsafe class DensePhase
     /// <summary>Lists the chunks of latents in order, with the first level that contains each.</summary>
     IEnumerable<(int First, int Count, int Level)> Chunks()
     {
-        var (prefix, level) = (Prefix, 0);
+        var level = 0;
         for (int first = 0, count; first < context.Latents; first += count)
         {
-            while (level < levels - 1 && first >= prefix[level]) level++;
-            count = Math.Min(width, (level < levels - 1 ? (int)prefix[level] : context.Latents) - first);
+            while (level < levels - 1 && first >= EndOf(level)) level++;
+            count = Math.Min(width, (level < levels - 1 ? EndOf(level) : context.Latents) - first);
             yield return (first, count, level);
         }
     }
 
+    /// <summary>The end of a prefix among the latents of this rank.</summary>
+    int EndOf(int level) => (int)Math.Clamp((long)Prefix[level] - context.First, 0, context.Latents);
+
     /// <summary>Returns the address of x̂ of a level, [B, lo], which later becomes E.</summary>
     ulong Reconstruction(int level) =>
         levels == 1 ? context.Buffers.Residual.Pointer : context.Buffers.Weighted.Pointer + (ulong)level * Bytes;
+
+    /// <summary>Returns the address of the x̂ of a level over the latents of this rank, [B, lo].</summary>
+    ulong OwnReconstruction(int level) => context.Ranks is null ? Reconstruction(level)
+        : decode.RankSums.Pointer + (ulong)level * Bytes;
+
+    ulong OwnGateReconstruction =>
+        context.Ranks is null ? context.Buffers.GateResidual.Pointer : decode.GateSums.Pointer;
 
     ulong Bytes => (ulong)context.Rows * (ulong)context.Lo * sizeof(float);
 
@@ -65,8 +75,9 @@ sealed unsafe class DensePhase
         foreach (var (pointer, count) in new[] { (RowNear.Pointer, B), (decode.RowActive.Pointer, B),
             (entries.RowPenalty.Pointer, 4 * B), (buffers.Firings.Pointer, context.Latents) })
             context.Device.Fill32(pointer, 0, count, stream);
-        Start(Reconstruction(0), baseline);
-        if (gate.Length > 0) Start(buffers.GateResidual.Pointer, baseline);
+        var start = context.Ranks is null ? baseline : default;
+        Start(OwnReconstruction(0), start);
+        if (gate.Length > 0) Start(OwnGateReconstruction, start);
         var level = 0;
         foreach (var (first, count, own) in Chunks())
         {
@@ -81,14 +92,24 @@ sealed unsafe class DensePhase
                 RowPenalty = entries.RowPenalty.Pointer,
                 Firings = buffers.Firings.Pointer + (ulong)first * 4, Rows = B, Width = count, Stride = width,
             });
-            AddReconstruction(z, Reconstruction(level), first, count);
-            if (gate.Length > 0) AddReconstruction(gate, buffers.GateResidual.Pointer, first, count);
+            AddReconstruction(z, OwnReconstruction(level), first, count);
+            if (gate.Length > 0) AddReconstruction(gate, OwnGateReconstruction, first, count);
         }
         while (level < levels - 1) CarryOn(level++);
+        if (context.Ranks is { } ranks) AddOverRanks(ranks, baseline);
         Finish();
         if (gate.Length > 0) FinishGate();
         decode.SumColumns();
         entries.SetStepPenalty(decode.RowActive);
+    }
+
+    void AddOverRanks(RankExchange ranks, DeviceArray<float> baseline)
+    {
+        ranks.Add(decode.RankSums, baseline);
+        if (gate.Length > 0) ranks.Add(decode.GateSums, baseline);
+        ranks.Add(entries.RowPenalty);
+        ranks.Sum(RowNear);
+        ranks.Sum(decode.RowActive);
     }
 
     void Start(ulong xhat, DeviceArray<float> baseline)
@@ -99,7 +120,8 @@ sealed unsafe class DensePhase
 
     /// <summary>Copies the reconstruction of a level as the start of the next level.</summary>
     void CarryOn(int level) =>
-        context.Device.CopyOnDevice(Reconstruction(level + 1), Reconstruction(level), (long)Bytes, context.Stream);
+        context.Device.CopyOnDevice(OwnReconstruction(level + 1), OwnReconstruction(level), (long)Bytes,
+            context.Stream);
 
     ulong LatentsFrom(int first) => context.Buffers.Latents.Pointer + (ulong)first * (ulong)sizeof(LatentScalars);
 
@@ -129,7 +151,7 @@ sealed unsafe class DensePhase
         var buffers = context.Buffers;
         var parameters = new DenseResidualParams
         {
-            Xhat = Reconstruction(0), Residual = buffers.Residual.Pointer, ResidualBf16 = buffers.ResidualBf16.Pointer,
+            Xhat = OwnReconstruction(0), Residual = buffers.Residual.Pointer, ResidualBf16 = buffers.ResidualBf16.Pointer,
             Weighted = buffers.Weighted.Pointer, RowError = buffers.RowError.Pointer,
             RowLevelError = decode.RowLevelError.Pointer, RowNorm = decode.RowNorm.Pointer,
             RowReconstruction = decode.RowReconstruction.Pointer, Levels = levels,
@@ -143,7 +165,7 @@ sealed unsafe class DensePhase
         var buffers = context.Buffers;
         var parameters = new DenseResidualParams
         {
-            Xhat = buffers.GateResidual.Pointer, Residual = buffers.GateResidual.Pointer,
+            Xhat = OwnGateReconstruction, Residual = buffers.GateResidual.Pointer,
             ResidualBf16 = buffers.GateResidualBf16.Pointer, RowError = decode.RowGateError.Pointer, Levels = 1,
         };
         parameters.LevelWeight[0] = 1;

@@ -17,7 +17,7 @@ sealed class EntriesPhase
     {
         this.context = context;
         gradient = context.Arena.Take<EntryGradient>("code gradients", (long)context.Rows * context.Active);
-        RowPenalty = context.Arena.Take<double>("penalty by row", 2L * context.Rows);
+        RowPenalty = context.Arena.Take<double>("penalty by row", context.Padded(2L * context.Rows));
         StepPenalty = context.Arena.Take<float>("step penalty", 1);
         PreActLoss = context.Arena.Take<double>("pre-activation loss",
             context.Spec.PreAct is null ? 0 : context.Latents);
@@ -32,6 +32,7 @@ sealed class EntriesPhase
     {
         var parameters = Parameters();
         context.Launch("entry_penalty", new(context.Rows, RowBlock, SharedMemory.BlockSum), parameters);
+        context.Ranks?.Add(RowPenalty);
         SetStepPenalty(rowActive);
         context.Launch("entry_gradients", new(context.Blocks((long)context.Rows * context.Active, Block), Block),
             parameters);

@@ -17,7 +17,7 @@ sealed class GroupPhase
     public GroupPhase(KernelContext context, EncodePhase encode)
     {
         (this.context, this.encode) = (context, encode);
-        size = context.Latents / context.Active;
+        size = context.Spec.Latents / context.Active;
         best = context.Arena.Take<ulong>("best of a group", size > encode.CandidateStride ? context.Rows : 0);
     }
 

@@ -42,13 +42,13 @@ sealed unsafe partial class KernelBackend : IPhases
                         Output("aux_dec_grad", "F32", b.AuxDecGrad.Pointer, window, lo)];
             case StepPhase.Backward:
                 if (stepDense) return [];
-                var entries = (uint)Download<ulong>(phases.Backward.Start.Pointer + 8UL * (ulong)Spec.Latents, 1)[0];
-                return [Output("run_start", "I64", phases.Backward.Start.Pointer, Spec.Latents + 1L),
+                var entries = (uint)Download<ulong>(phases.Backward.Start.Pointer + 8UL * (ulong)Context.Latents, 1)[0];
+                return [Output("run_start", "I64", phases.Backward.Start.Pointer, Context.Latents + 1L),
                     Output("run_entry", "I32", phases.Backward.Entry.Pointer, entries)];
             case StepPhase.Optimize:
                 return [.. Arrays.Where(a => a.Array.Name != "last_fired")
                     .Select(a => new PhaseOutput(a.Array, a.Pointer))];
-            default: return [Output("last_fired", "I32", b.LastFired.Pointer, Spec.Latents)];
+            default: return [Output("last_fired", "I32", b.LastFired.Pointer, Context.Latents)];
         }
     }
 

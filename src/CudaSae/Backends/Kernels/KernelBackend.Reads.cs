@@ -30,12 +30,25 @@ sealed unsafe partial class KernelBackend
         if (TookDense)
             throw new SaeException("the last step took the dense path: its code is not a list; set Dense to false "
                 + "first");
-        device.Download<int>(into.Index, Buffers.Index.Pointer, stream);
-        device.Download<float>(into.Value, Buffers.Value.Pointer, stream);
+        if (Shard is null) CopyCode(into.Index, into.Value);
+        else
+        {
+            var (index, value) = (new int[into.Index.Length], new float[into.Value.Length]);
+            CopyCode(index, value);
+            RankReads.Join(Shard, index, value, into);
+        }
+    }
+
+    /// <summary>Copies this rank's entries, with the numbers of all latents.</summary>
+    void CopyCode(int[] index, float[] value)
+    {
+        device.Download<int>(index, Buffers.Index.Pointer, stream);
+        device.Download<float>(value, Buffers.Value.Pointer, stream);
+        for (var e = 0; Shard is not null && e < index.Length; e++) index[e] += Context.First;
         if (Buffers.RowCount.Length == 0) return;
-        var counts = Download<int>(Buffers.RowCount.Pointer, into.Rows);
-        for (var e = 0; e < into.Index.Length; e++)
-            if (e % into.Active >= counts[e / into.Active]) (into.Index[e], into.Value[e]) = (-1, 0);
+        var counts = Download<int>(Buffers.RowCount.Pointer, Config.BatchRows);
+        for (var e = 0; e < index.Length; e++)
+            if (e % Spec.Active >= counts[e / Spec.Active]) (index[e], value[e]) = (-1, 0);
     }
 
     public void ReadReconstruction(Span<float> into)
@@ -64,7 +77,8 @@ sealed unsafe partial class KernelBackend
     public void ReadFirings(Span<int> into)
     {
         if (!TookDense) phases.Latents.CountFirings();
-        device.Download(into[..Spec.Latents], Buffers.Firings.Pointer, Settled);
+        device.Download(into.Slice(Context.First, Context.Latents), Buffers.Firings.Pointer, Settled);
+        if (Shard is not null) RankReads.Join(Shard, into[..Spec.Latents]);
     }
 
     /// <summary>Returns the first nested reconstruction that contains each entry of the last step's code, [B, k]; waits

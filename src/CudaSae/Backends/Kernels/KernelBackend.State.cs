@@ -18,7 +18,8 @@ sealed unsafe partial class KernelBackend
             if (array.Bytes % 4 == 0) device.Fill32(pointer, 0, array.Bytes / 4, Settled);
         device.Fill32(Buffers.DeadCount.Pointer, 0, 1, Settled);
         device.Fill32(Buffers.AuxCount.Pointer, 0, 1, Settled);
-        device.Fill32(Buffers.AuxSlot.Pointer, uint.MaxValue, Spec.Latents, Settled);
+        device.Fill32(phases.Latents.AuxTotal.Pointer, 0, 1, Settled);
+        device.Fill32(Buffers.AuxSlot.Pointer, uint.MaxValue, Context.Latents, Settled);
         device.Upload(phases.Optimize.GradientNorm.Pointer, [double.NaN], Settled);
         using var tied = Spec.Tying == Tying.Untied ? null : TiedEncoder(parameters);
         var encoder = tied ?? parameters.WEnc;
@@ -105,16 +106,14 @@ sealed unsafe partial class KernelBackend
         var zero = new byte[4L * Math.Max(Buffers.Ld, Buffers.Lo)];
         for (var i = 0; i < which.Length; i++)
         {
-            var f = which[i];
+            var f = which[i] - Context.First;
+            if (f < 0 || f >= Context.Latents) continue;        // on another rank
             Encoder.WriteRow(device, stream, f, rows.WEnc[i]);
             Decoder.WriteRow(device, stream, f, rows.WDec[i]);
             foreach (var (array, pointer) in Arrays)
             {
-                if (!array.Name.StartsWith("adam_", StringComparison.Ordinal) || array.Shape[0] != Spec.Latents
-                    || array.Name.EndsWith("skip", StringComparison.Ordinal)
-                    || array.Name.EndsWith("b_dec", StringComparison.Ordinal))
-                    continue;
-                var bytes = array.Bytes / Spec.Latents;
+                if (!array.ByLatent || !array.Name.StartsWith("adam_", StringComparison.Ordinal)) continue;
+                var bytes = array.Bytes / Context.Latents;
                 device.Upload(pointer + (ulong)(f * bytes), zero.AsSpan(0, (int)bytes), Settled);
             }
             if (Config.EmaDecay > 0)
@@ -165,25 +164,28 @@ sealed unsafe partial class KernelBackend
 
     List<(StateArray, ulong)> ListArrays()
     {
-        long n = Spec.Latents, ld = Buffers.Ld, lo = Buffers.Lo;
-        List<(StateArray, ulong)> list = [(new("w_enc_hi", "BF16", [n, ld]), Buffers.WEncHi.Pointer),
-            (new("w_dec_hi", "BF16", [n, lo]), Buffers.WDecHi.Pointer)];
+        long n = Context.Latents, ld = Buffers.Ld, lo = Buffers.Lo;
+        List<(StateArray, ulong)> list = [OfLatents("w_enc_hi", "BF16", Buffers.WEncHi.Pointer, n, ld),
+            OfLatents("w_dec_hi", "BF16", Buffers.WDecHi.Pointer, n, lo)];
         if (Buffers.WEncLo.Length > 0)
-            list.AddRange([(new("w_enc_lo", "I16", [n, ld]), Buffers.WEncLo.Pointer),
-                (new("w_dec_lo", "I16", [n, lo]), Buffers.WDecLo.Pointer)]);
+            list.AddRange([OfLatents("w_enc_lo", "I16", Buffers.WEncLo.Pointer, n, ld),
+                OfLatents("w_dec_lo", "I16", Buffers.WDecLo.Pointer, n, lo)]);
         if (Buffers.WSkip.Length > 0) list.Add((new("w_skip", "F32", [Spec.OutputWidth, ld]), Buffers.WSkip.Pointer));
         if (phases.Select?.Batch is { } batch) list.Add((new("batch_threshold", "F32", [1]), batch.Threshold.Pointer));
         if (phases.Scalars is { SpreadMean.Length: > 0 } spread)
-            list.AddRange([(new("spread_mean", "F32", [n]), spread.SpreadMean.Pointer),
-                (new("spread_variance", "F32", [n]), spread.SpreadVariance.Pointer)]);
+            list.AddRange([OfLatents("spread_mean", "F32", spread.SpreadMean.Pointer, n),
+                OfLatents("spread_variance", "F32", spread.SpreadVariance.Pointer, n)]);
         if (phases.Screen is { } screen)
             list.AddRange([(new("screen_scale", "F32", [ld]), screen.Scale.Pointer),
                 (new("screen_audit", "I32", [4]), screen.AuditCounts.Pointer)]);
         if (phases.Hot is { } hot) list.AddRange(hot.State);
         list.AddRange([(new("b_dec", "F32", [lo]), Buffers.BDec.Pointer),
-            (new("last_fired", "I32", [n]), Buffers.LastFired.Pointer), .. phases.Optimize.State]);
+            OfLatents("last_fired", "I32", Buffers.LastFired.Pointer, n), .. phases.Optimize.State]);
         return list;
     }
+
+    static (StateArray, ulong) OfLatents(string name, string type, ulong pointer, params long[] shape) =>
+        (new(name, type, shape) { ByLatent = true }, pointer);
 
     public void ReadState(StateArray array, long offset, Span<byte> into) =>
         device.Download(into, Address(array, offset, into.Length), Settled);

@@ -1,4 +1,5 @@
 using CudaSae.Devices;
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
@@ -37,16 +38,18 @@ sealed unsafe partial class KernelBackend : IBackend
     /// <param name="ownsDevice">Whether the device is disposed with the backend, or immediately if the backend cannot
     /// be made.</param>
     /// <param name="pool">Size of the pool of rows on the device; default is none.</param>
+    /// <param name="shard">The share of this rank, whose device joins those of the other ranks; null for all
+    /// latents.</param>
     /// <exception cref="SaeException">The plan does not fit the device, or a call to the device failed. Nothing stays
     /// allocated.</exception>
     public KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice = false,
-        PoolPlan pool = default)
-        : this(device, spec, config, inputType, ownsDevice, KernelVariant.Fastest, pool) { }
+        PoolPlan pool = default, ShardPlan? shard = null)
+        : this(device, spec, config, inputType, ownsDevice, KernelVariant.Fastest, pool, shard) { }
 
     internal KernelBackend(IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, bool ownsDevice,
-        KernelVariant variant, PoolPlan pool = default)
+        KernelVariant variant, PoolPlan pool = default, ShardPlan? shard = null)
     {
-        (this.device, Spec, Config) = (device, spec, config);
+        (this.device, Spec, Config, Shard) = (device, spec, config, shard);
         owned = new(device);
         if (ownsDevice) owned.Add(device);
         try
@@ -55,13 +58,15 @@ sealed unsafe partial class KernelBackend : IBackend
                 throw new SaeException($"a row's code of up to {spec.Active} entries is more than the kernels hold: "
                     + $"set Room to {SaeSpec.MaxActive} or less");
             SpecRules.Check(spec, config);
-            var plan = PlanFor(spec, config, inputType, variant);
+            if (shard is not null) RankRules.Check(spec, config, shard);
+            var plan = PlanFor(spec, config, inputType, variant, shard);
             plan.With(pool.Name, pool.Bytes).Require(device.FreeBytes(), device.Info.Name);
             stream = owned.Stream();
             copyStream = owned.Stream();
             var arena = owned.Add(new DeviceArena(device, plan));
             device.Fill32(arena.Start, 0, arena.Capacity / 4, stream);
-            phases = new(new(device, stream, arena, spec, config, inputType), variant);
+            var link = shard is null ? null : owned.Add(Connect(device, shard.Collective));
+            phases = new(new(device, stream, arena, spec, config, inputType, shard, link), variant);
             Dense = spec.IsThresholded;
             copied = [owned.Event(), owned.Event()];
             taken = [owned.Event(), owned.Event()];
@@ -86,18 +91,31 @@ sealed unsafe partial class KernelBackend : IBackend
     }
 
     /// <summary>Returns the device memory that a run needs; it does not need a device.</summary>
-    public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType) =>
-        PlanFor(spec, config, inputType, KernelVariant.Fastest);
+    /// <param name="shard">The share of this rank; null for all latents.</param>
+    public static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType, ShardPlan? shard = null) =>
+        PlanFor(spec, config, inputType, KernelVariant.Fastest, shard);
 
-    static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType, KernelVariant variant)
+    static MemoryPlan PlanFor(SaeSpec spec, TrainConfig config, InputType inputType, KernelVariant variant,
+        ShardPlan? shard)
     {
         var counting = new DeviceArena();
-        _ = new Phases(new(null, 0, counting, spec, config, inputType), variant);
+        _ = new Phases(new(null, 0, counting, spec, config, inputType, shard), variant);
         return counting.Plan;
+    }
+
+    /// <summary>Joins the devices of all ranks.</summary>
+    static NcclCommunicator Connect(IDevice device, ICollective ranks)
+    {
+        var id = ranks.Rank == 0 ? device.NewNcclId() : [];
+        var bytes = (int)ranks.Max(id.Length);
+        Array.Resize(ref id, bytes);
+        ranks.Broadcast(id.AsSpan(), 0);
+        return device.Connect(id, ranks.Rank, ranks.Size);
     }
 
     public SaeSpec Spec { get; }
     public TrainConfig Config { get; }
+    public ShardPlan? Shard { get; }
     public MemoryPlan Plan { get; }
     public BackendKind Kind => device.Info.Emulated ? BackendKind.Emulator : BackendKind.Cuda;
     public string StateFormat => "cuda";
@@ -173,8 +191,10 @@ sealed unsafe partial class KernelBackend : IBackend
             Screening = phases.Screen?.AuditCounts.Pointer ?? 0,
             RowPenalty = phases.Entries?.RowPenalty.Pointer ?? 0, PreActLoss = Spec.PreAct is null ? 0
                 : phases.Entries!.PreActLoss.Pointer,
-            RowNear = stepDense ? phases.Dense!.RowNear.Pointer : Buffers.RowCount.Pointer,
+            RowNear = stepDense ? phases.Dense!.RowNear.Pointer
+                : phases.Columns?.RowNear.Pointer ?? 0,
         }, stepDense);
+        Context.Ranks?.ShareSums(sameOverflows: Spec.IsThresholded);
         if (!capturing) LeaveStep();
     }
 

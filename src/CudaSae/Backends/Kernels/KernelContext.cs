@@ -1,6 +1,7 @@
 using CudaSae.Backends.Cpu;
 using CudaSae.Devices;
 using CudaSae.Devices.Params;
+using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 
@@ -15,12 +16,16 @@ sealed class KernelContext
     readonly Dictionary<string, KernelFunction> kernels = [];
     readonly Lazy<HopperOperands?> hopper;
 
+    /// <param name="shard">The share of this rank; null for all latents.</param>
+    /// <param name="link">The connection to the other ranks; null for one process, and where memory is counted.</param>
     public KernelContext(IDevice? device, nint stream, DeviceArena arena, SaeSpec spec, TrainConfig config,
-        InputType inputType)
+        InputType inputType, ShardPlan? shard = null, NcclCommunicator? link = null)
     {
         this.device = device;
         (Stream, Arena, Spec, Config, InputType) = (stream, arena, spec, config, inputType);
-        Buffers = new(arena, spec, config, inputType.Bytes());
+        (Latents, First) = shard is null ? (spec.Latents, 0) : (shard.Count, shard.First);
+        Buffers = new(arena, spec, config, inputType.Bytes(), Latents);
+        if (shard is not null) Ranks = new(this, shard, link);
         Loss = LossOf(spec);
         LeftOut = LeftOut.FromEnvironment();
         hopper = new(() => HopperOperands.For(this));
@@ -80,11 +85,15 @@ sealed class KernelContext
     public InputType InputType { get; }
     public StepBuffers Buffers { get; }
 
+    /// <summary>The exchanges with other ranks; null for one process.</summary>
+    public RankExchange? Ranks { get; }
+
     public int Rows => Config.BatchRows;            // B
     public int Width => Spec.InputWidth;            // d
     public int Ld => Buffers.Ld;
     public int Lo => Buffers.Lo;
-    public int Latents => Spec.Latents;             // n
+    public int Latents { get; }                     // n of this rank
+    public int First { get; }                       // the first of them
     public int Active => Spec.Active;               // k
 
     /// <summary>Whether to use the portable kernels even if others fit this device, so that their results can be
@@ -96,6 +105,9 @@ sealed class KernelContext
 
     /// <summary>The encoder's operands for the Hopper kernels; null if the portable kernels are used.</summary>
     public HopperOperands? Hopper => hopper.Value;
+
+    /// <summary>Returns the length of an array that the ranks add; it is the given length for one process.</summary>
+    public long Padded(long length) => Ranks?.Padded(length) ?? length;
 
     /// <summary>Writes the widths of the decoder's sites and returns their number, at most eight.</summary>
     public unsafe int Sites(int* widths)

@@ -1,3 +1,4 @@
+using CudaSae.Devices;
 using CudaSae.Devices.Params;
 
 namespace CudaSae.Backends.Kernels;
@@ -10,12 +11,19 @@ sealed class LatentsPhase
 
     readonly KernelContext context;
     readonly Scan scan;
+    readonly DeviceArray<ulong> rankDead;       // [P] dead latents of each rank; empty for one process
 
     public LatentsPhase(KernelContext context)
     {
         this.context = context;
+        rankDead = context.Arena.Take<ulong>("dead latents of ranks", context.Ranks?.Ranks ?? 0);
+        AuxTotal = context.Ranks is null ? context.Buffers.AuxCount
+            : context.Arena.Take<int>("dead window length of all ranks", 1);
         scan = new(context, "dead latents");
     }
+
+    /// <summary>[1] length of the dead window on all ranks.</summary>
+    public DeviceArray<int> AuxTotal { get; }
 
     /// <summary>Runs the phase.</summary>
     /// <param name="dense">Whether the dense path counted the firings.</param>
@@ -47,6 +55,13 @@ sealed class LatentsPhase
         var byLatent = context.Blocks(context.Latents, Block);
         context.Launch("latents_flag", new(byLatent, Block), Parameters(early));
         scan.Run();
+        if (context.Ranks is { } ranks)
+        {
+            var own = rankDead.Pointer + (ulong)ranks.Rank * sizeof(ulong);
+            context.Device.CopyOnDevice(own, scan.Output.Pointer + (ulong)context.Latents * sizeof(ulong),
+                sizeof(ulong), context.Stream);
+            ranks.AllGather(rankDead);
+        }
         context.Launch("latents_window", new(byLatent, Block), Parameters(early));
     }
 
@@ -62,6 +77,8 @@ sealed class LatentsPhase
             AuxRows = buffers.AuxRows.Pointer, AuxCount = buffers.AuxCount.Pointer, AuxSlot = buffers.AuxSlot.Pointer,
             Rows = context.Rows, Active = context.Active, Latents = context.Latents,
             Window = context.Spec.DeadWindow, Early = early ? 1 : 0,
+            RankDead = rankDead.Pointer, AuxTotal = context.Ranks is null ? 0 : AuxTotal.Pointer,
+            Rank = context.Ranks?.Rank ?? 0, Ranks = context.Ranks?.Ranks ?? 1,
         };
     }
 }

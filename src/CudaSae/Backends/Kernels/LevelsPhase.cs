@@ -17,7 +17,7 @@ static class LevelsPhase
         {
             Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, Scalars = buffers.Scalars.Pointer,
             Level = buffers.Level.Pointer,
-            Active = context.Active, Levels = context.Spec.Levels,
+            Active = context.Active, Levels = context.Spec.Levels, First = context.First,
         };
         if (context.Spec.Nested is Nesting.Budgets budgets)
         {

@@ -14,10 +14,12 @@ sealed class MomentArrays
     readonly DeviceArray<byte> m, v;
     readonly DeviceArray<float> mScale, vScale;
     readonly ulong id;
+    readonly bool byLatent;
 
-    public MomentArrays(KernelContext context, string name, long rows, long width)
+    /// <param name="byLatent">Whether a row belongs to a latent.</param>
+    public MomentArrays(KernelContext context, string name, long rows, long width, bool byLatent)
     {
-        (config, this.name, this.rows, this.width) = (context.Config, name, rows, width);
+        (config, this.name, this.rows, this.width, this.byLatent) = (context.Config, name, rows, width, byLatent);
         foreach (var c in name) id = id * 31 + c;
         var bytes = config.Moments switch { MomentStorage.Float32 => 4, MomentStorage.BFloat16 => 2, _ => 1 };
         var adam = config.Optimizer is OptimizerKind.Adam or OptimizerKind.LazyRowAdam;
@@ -47,11 +49,13 @@ sealed class MomentArrays
                 _ => "U8"
             };
             foreach (var (suffix, array) in new[] { ("m", m), ("v", v) })
-                if (array.Length > 0) yield return (new($"adam_{suffix}_{name}", type, [rows, width]), array.Pointer);
+                if (array.Length > 0) yield return (Array($"adam_{suffix}_{name}", type, rows, width), array.Pointer);
             foreach (var (suffix, array) in new[] { ("m_scale", mScale), ("v_scale", vScale) })
-                if (array.Length > 0) yield return (new($"adam_{suffix}_{name}", "F32", [rows]), array.Pointer);
+                if (array.Length > 0) yield return (Array($"adam_{suffix}_{name}", "F32", rows), array.Pointer);
         }
     }
+
+    StateArray Array(string name, string type, params long[] shape) => new(name, type, shape) { ByLatent = byLatent };
 }
 
 /// <summary>A per-latent parameter with its weights, moments and average, [n] each.</summary>
@@ -85,10 +89,13 @@ sealed class LatentArrays
         get
         {
             if (weights.Length == 0) yield break;
-            yield return (new(name, "F32", [weights.Length]), weights.Pointer);
-            if (moves) yield return (new($"adam_m_{name}", "F32", [m.Length]), m.Pointer);
-            if (moves) yield return (new($"adam_v_{name}", "F32", [v.Length]), v.Pointer);
-            if (Average.Length > 0) yield return (new($"ema_{name}", "F32", [Average.Length]), Average.Pointer);
+            yield return (Array(name, weights), weights.Pointer);
+            if (moves) yield return (Array($"adam_m_{name}", m), m.Pointer);
+            if (moves) yield return (Array($"adam_v_{name}", v), v.Pointer);
+            if (Average.Length > 0) yield return (Array($"ema_{name}", Average), Average.Pointer);
         }
     }
+
+    static StateArray Array(string name, DeviceArray<float> numbers) =>
+        new(name, "F32", [numbers.Length]) { ByLatent = true };
 }

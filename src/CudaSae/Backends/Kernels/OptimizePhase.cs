@@ -17,7 +17,7 @@ sealed unsafe class OptimizePhase
     readonly MomentArrays enc, dec;
     readonly DeviceArray<float> mBDec, vBDec, emaBDec, parts, partsBias, biasParts, biasGrad, clipFactor;
     readonly DeviceArray<int> lastTouched;
-    readonly DeviceArray<double> normParts;
+    readonly DeviceArray<double> normParts, rankSums;       // rankSums: [P, lo + 1]; empty for one process
     readonly UpdateKernel kernel;
 
     /// <summary>Takes the phase's memory.</summary>
@@ -28,8 +28,8 @@ sealed unsafe class OptimizePhase
         (this.context, this.backward, this.decode, this.skip) = (context, backward, decode, skip);
         var (arena, config, buffers) = (context.Arena, context.Config, context.Buffers);
         long n = context.Latents, ld = context.Ld, lo = context.Lo;
-        enc = new(context, "enc", context.Spec.Tying == Tying.Untied ? n : 0, ld);
-        dec = new(context, "dec", n, lo);
+        enc = new(context, "enc", context.Spec.Tying == Tying.Untied ? n : 0, ld, byLatent: true);
+        dec = new(context, "dec", n, lo, byLatent: true);
         BEnc = new(context, "b_enc", buffers.BEnc);
         Threshold = new(context, "threshold", buffers.Threshold);
         BMag = new(context, "b_mag", buffers.BMag);
@@ -55,6 +55,7 @@ sealed unsafe class OptimizePhase
             config.Clip is ClipKind.PreviousNorm or ClipKind.GlobalNorm ? 1 : 0);
         normParts = arena.Take<double>("gradient norms", mostBlocks);
         GradientNorm = arena.Take<double>("gradient norm", 1);
+        rankSums = arena.Take<double>("b_dec sums of ranks", (context.Ranks?.Ranks ?? 0) * (lo + 1));
     }
 
     public LatentArrays BEnc { get; }
@@ -86,14 +87,17 @@ sealed unsafe class OptimizePhase
             foreach (var piece in (IEnumerable<(StateArray, ulong)>)[.. enc.State, .. dec.State,
                 .. skip?.Moments.State ?? [], .. Vectors.SelectMany(v => v.State)])
                 yield return piece;
-            (string, DeviceArray<float>, long[])[] floats =
+            (string, DeviceArray<float>, long[], bool)[] floats =
             [
-                ("adam_m_b_dec", mBDec, [lo]), ("adam_v_b_dec", vBDec, [lo]), ("ema_w_enc", AverageEnc, [n, ld]),
-                ("ema_w_dec", AverageDec, [n, lo]), ("ema_b_dec", emaBDec, [lo]),
+                ("adam_m_b_dec", mBDec, [lo], false), ("adam_v_b_dec", vBDec, [lo], false),
+                ("ema_w_enc", AverageEnc, [n, ld], true), ("ema_w_dec", AverageDec, [n, lo], true),
+                ("ema_b_dec", emaBDec, [lo], false),
             ];
-            foreach (var (name, array, shape) in floats)
-                if (array.Length > 0) yield return (new(name, "F32", shape), array.Pointer);
-            if (lastTouched.Length > 0) yield return (new("last_touched", "I32", [n]), lastTouched.Pointer);
+            foreach (var (name, array, shape, byLatent) in floats)
+                if (array.Length > 0)
+                    yield return (new(name, "F32", shape) { ByLatent = byLatent }, array.Pointer);
+            if (lastTouched.Length > 0)
+                yield return (new("last_touched", "I32", [n]) { ByLatent = true }, lastTouched.Pointer);
             yield return (new("previous_norm", "U8", [sizeof(double)]), GradientNorm.Pointer);
         }
     }
@@ -142,8 +146,23 @@ sealed unsafe class OptimizePhase
         });
     }
 
-    void SumBias(in BiasParams bias) =>
+    void SumBias(in BiasParams bias)
+    {
+        if (context.Ranks is { } ranks) ShareSums(ranks);
         context.Launch("bias_gradient", new(context.Lo / 8, Block, SharedMemory.BiasGradient), bias);
+    }
+
+    /// <summary>Gives every rank the sums over the latents of each rank.</summary>
+    void ShareSums(RankExchange ranks)
+    {
+        var own = rankSums.Pointer + (ulong)ranks.Rank * (ulong)(context.Lo + 1) * sizeof(double);
+        context.Launch("shard_bias", new(context.Lo / 8 + 1, Block, SharedMemory.ShardBias), new ShardBiasParams
+        {
+            BiasParts = biasParts.Pointer, NormParts = normParts.Pointer, Sums = own, Blocks = Blocks,
+            Ld = context.Lo,
+        });
+        ranks.AllGather(rankSums);
+    }
 
     UpdateParams UpdateParameters(bool measure)
     {
@@ -169,7 +188,7 @@ sealed unsafe class OptimizePhase
             TieScale = TieScale.Parameters, EmaEnc = AverageEnc.Pointer, EmaDec = AverageDec.Pointer,
             LastTouched = lastTouched.Pointer, BiasParts = biasParts.Pointer, NormParts = normParts.Pointer,
             Rows = context.Rows, Ld = context.Ld, Lo = context.Lo, Active = context.Active, First = 0,
-            Count = context.Latents, Latents = context.Latents,
+            Count = context.Latents, Latents = context.Latents, Origin = context.First, AllLatents = spec.Latents,
             DecoderNorm = spec.DecoderNorm, Optimizer = config.Optimizer, Tied = spec.Tying,
             ClipRows = config.Clip == ClipKind.PerRow ? 1 : 0, Measure = measure ? 1 : 0,
             Direct = spec.Selection is Selection.JumpRelu { Form: ThresholdForm.Direct } ? 1 : 0,
@@ -185,7 +204,8 @@ sealed unsafe class OptimizePhase
         return new()
         {
             Scalars = buffers.Scalars.Pointer, ResidualParts = decode.WeightedParts.Pointer,
-            BiasParts = biasParts.Pointer, NormParts = normParts.Pointer,
+            BiasParts = biasParts.Pointer, NormParts = normParts.Pointer, RankSums = rankSums.Pointer,
+            Ranks = context.Ranks?.Ranks ?? 1,
             SkipNorm = skip?.Norm.Pointer
                 ?? 0, Gradient = biasGrad.Pointer, Norm = GradientNorm.Pointer, ClipFactor = clipFactor.Pointer,
             BDec = buffers.BDec.Pointer,

@@ -1,3 +1,4 @@
+using CudaSae.Devices;
 using CudaSae.Model;
 
 namespace CudaSae.Backends.Kernels;
@@ -9,12 +10,18 @@ sealed class SelectPhase
     readonly KernelContext context;
     readonly EncodePhase encode;
     readonly GroupPhase? groups;
+    readonly RankSelection? ranks;          // null for one process, and for groups, which a rank holds whole
+    readonly DeviceArray<int> place;        // [B, C] of BatchTopK on several ranks
 
     public SelectPhase(KernelContext context, EncodePhase encode)
     {
         (this.context, this.encode) = (context, encode);
         groups = context.Spec.Selection is Selection.GroupMax ? new(context, encode) : null;
-        Batch = context.Spec.Selection is Selection.BatchTopK ? new(context, encode) : null;
+        if (context.Ranks is not null && groups is null)
+            ranks = new(context, context.Ranks, context.Active, "selection");
+        if (context.Spec.Selection is not Selection.BatchTopK) return;
+        place = context.Arena.Take<int>("places in the batch", ranks is null ? 0 : context.Buffers.Index.Length);
+        Batch = new(context, encode, place);
     }
 
     /// <summary>The phase of BatchTopK; null for other selections.</summary>
@@ -29,7 +36,25 @@ sealed class SelectPhase
         if (groups is not null) groups.Run();
         else if (Screen is not null) Screen.Run();
         else encode.Run();
+        if (ranks is not null) SelectOverRanks(ranks);
         Batch?.Run();
-        context.SetLevels();
+        if (ranks is null || context.Spec.Nested is not Nesting.Budgets) context.SetLevels();
+    }
+
+    /// <summary>Keeps the entries that are among the k largest of all ranks. Levels by the rank of an entry in its row
+    /// come from the row's owner.</summary>
+    void SelectOverRanks(RankSelection ranks)
+    {
+        var (buffers, spec) = (context.Buffers, context.Spec);
+        var budgets = spec.Nested as Nesting.Budgets;
+        ranks.Run(buffers.Index, buffers.Value, new()
+        {
+            Magnitude = encode.Target.Magnitude,
+            Scalars = encode.Target.Scalars,
+            Overflows = spec.Selection is Selection.BatchTopK && context.Active < spec.Latents ? encode.Overflows
+                : default,
+            Budgets = budgets,
+        });
+        ranks.Apply(value: buffers.Value, level: budgets is null ? default : buffers.Level, place: place);
     }
 }

@@ -26,7 +26,7 @@ sealed class SkipPhase
         gradient = context.Arena.Take<float>("gradient of w_skip", (long)rows * context.Ld);
         normParts = context.Arena.Take<double>("gradient norms of w_skip", rows);
         Norm = context.Arena.Take<double>("gradient norm of w_skip", 1);
-        Moments = new(context, "skip", rows, context.Ld);
+        Moments = new(context, "skip", rows, context.Ld, byLatent: false);
     }
 
     public DeviceArray<float> Baseline { get; }     // [B, lo]

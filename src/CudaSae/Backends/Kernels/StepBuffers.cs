@@ -7,9 +7,10 @@ namespace CudaSae.Backends.Kernels;
 /// elements; padding is zero. A single phase takes its scratch memory itself.</summary>
 sealed class StepBuffers
 {
-    public StepBuffers(DeviceArena arena, SaeSpec spec, TrainConfig config, int inputElementBytes)
+    /// <param name="latents">Latents of this rank.</param>
+    public StepBuffers(DeviceArena arena, SaeSpec spec, TrainConfig config, int inputElementBytes, int latents)
     {
-        long B = config.BatchRows, n = spec.Latents, k = spec.Active;
+        long B = config.BatchRows, n = latents, k = spec.Active;
         (Ld, Lo) = ((spec.InputWidth + 63) & ~63, (spec.OutputWidth + 63) & ~63);
         long ld = Ld, lo = Lo;
         bool gated = spec.Selection is Selection.Gated, paired = gated || spec.Selection is Selection.JumpRelu;

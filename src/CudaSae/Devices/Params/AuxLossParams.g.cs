@@ -46,7 +46,12 @@ struct AuxParams
 
     public ulong Scalars;
     public ulong DeadCount;
+
+    /// <summary>[1] latents of the window on this rank.</summary>
     public ulong AuxCount;
+
+    /// <summary>[1] on all ranks.</summary>
+    public ulong AuxTotal;
 
     /// <summary>[B].</summary>
     public ulong RowAuxError;

@@ -75,6 +75,12 @@ unsafe struct DecodeParams
     /// <summary>[B] values that are not 0.</summary>
     public ulong RowActive;
 
+    /// <summary>[levels, B, lo] by entries alone, on several ranks; else null.</summary>
+    public ulong Sums;
+
+    /// <summary>[B, lo].</summary>
+    public ulong GateSums;
+
     public int Rows;
     public int Lo;
     public int Active;

@@ -30,14 +30,20 @@ struct LatentsParams
     /// <summary>[n + 1] dead latents before f.</summary>
     public ulong Ordinal;
 
-    /// <summary>[1].</summary>
+    /// <summary>[P] dead latents of each rank; null: one process.</summary>
+    public ulong RankDead;
+
+    /// <summary>[1] of all ranks.</summary>
     public ulong DeadCount;
 
     /// <summary>[window].</summary>
     public ulong AuxRows;
 
-    /// <summary>[1].</summary>
+    /// <summary>[1] latents of the window on this rank.</summary>
     public ulong AuxCount;
+
+    /// <summary>[1] latents of the window on all ranks; null: one process.</summary>
+    public ulong AuxTotal;
 
     /// <summary>[n].</summary>
     public ulong AuxSlot;
@@ -49,6 +55,9 @@ struct LatentsParams
 
     /// <summary>1: the window of this step, as it begins.</summary>
     public int Early;
+
+    public int Rank;
+    public int Ranks;
 }
 
 /// <summary>Exclusive sums over n numbers.</summary>

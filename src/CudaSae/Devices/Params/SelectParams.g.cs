@@ -86,6 +86,9 @@ struct BatchParams
     /// <summary>[B, C].</summary>
     public ulong Value;
 
+    /// <summary>[B, C] numbers of the entries in their keys, on several ranks; null: their order.</summary>
+    public ulong Place;
+
     /// <summary>[2048].</summary>
     public ulong Histogram;
 
@@ -121,7 +124,7 @@ struct BatchParams
     /// <summary>The digit of this pass.</summary>
     public int Bits;
 
-    /// <summary>1: C = n, so no row can overflow.</summary>
+    /// <summary>1: overflows are not counted here: C = n, or several ranks.</summary>
     public int Whole;
 
     public float Decay;
@@ -172,6 +175,9 @@ unsafe struct LevelsParams
 
     /// <summary>1: budgets; 0: the step's prefixes.</summary>
     public int ByRank;
+
+    /// <summary>The first latent of this rank.</summary>
+    public int First;
 
     public fixed int Budgets[64];
 }

@@ -10,6 +10,12 @@ static class SharedMemory
     /// kernels/common.cuh.</summary>
     public const int BlockSum = 64;
 
+    /// <summary>The lists in words, 15 bytes or less of alignment, and the memory of each warp: its reconstructions of
+    /// all levels, and a slice of the rows of its entries. Declared in kernels/decode_slices.cuh.</summary>
+    public static int Decode(int warps, int active, int levels, int gates, int slice) =>
+        (6 * 4 + (1 + gates) * warps * active + levels + 1 + (3 + gates) * active) * 4 + 16 + warps * ((levels > 1 ?
+        levels * 1024 : 0) + active * slice * 2);
+
     /// <summary>Declared in kernels/mma_tile.cuh.</summary>
     public const int Tile = 65536;
 
@@ -33,12 +39,6 @@ static class SharedMemory
 
     /// <summary>Declared in kernels/bias.cu.</summary>
     public const int BiasGradient = 2048;
-
-    /// <summary>The lists in words, 15 bytes or less of alignment, and the memory of each warp: its reconstructions of
-    /// all levels, and a slice of the rows of its entries. Declared in kernels/decode.cu.</summary>
-    public static int Decode(int warps, int active, int levels, int gates, int slice) =>
-        (6 * 4 + (1 + gates) * warps * active + levels + 1 + (3 + gates) * active) * 4 + 16 + warps * ((levels > 1 ?
-        levels * 1024 : 0) + active * slice * 2);
 
     /// <summary>Declared in kernels/dense.cu.</summary>
     public const int DenseGradient = 18432;
@@ -91,6 +91,12 @@ static class SharedMemory
 
     /// <summary>Declared in kernels/select.cu.</summary>
     public const int SelectFinal = 4168;
+
+    /// <summary>Declared in kernels/shard.cu.</summary>
+    public const int ShardSelect = 4424;
+
+    /// <summary>Declared in kernels/shard.cu.</summary>
+    public const int ShardBias = 2048;
 
     /// <summary>Declared in kernels/sums.cu.</summary>
     public const int StepSums = 128;

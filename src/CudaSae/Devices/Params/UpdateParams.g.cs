@@ -158,6 +158,12 @@ unsafe struct UpdateParams
     /// <summary>Latents [first, first + count), of n.</summary>
     public int Latents;
 
+    /// <summary>The number of latent 0 among those of all ranks.</summary>
+    public int Origin;
+
+    /// <summary>Their number.</summary>
+    public int AllLatents;
+
     public DecoderNorm DecoderNorm;
     public OptimizerKind Optimizer;
 
@@ -196,6 +202,9 @@ struct BiasParams
     /// <summary>[blocks].</summary>
     public ulong NormParts;
 
+    /// <summary>[P, lo + 1] in place of both, on several ranks: columns, then the squared norm.</summary>
+    public ulong RankSums;
+
     /// <summary>[1] squared; null without a skip connection.</summary>
     public ulong SkipNorm;
 
@@ -220,6 +229,7 @@ struct BiasParams
     public int RowBlocks;
     public int Blocks;
     public int Lo;
+    public int Ranks;
     public OptimizerKind Optimizer;
 
     /// <summary>1: each row has its own factor.</summary>
