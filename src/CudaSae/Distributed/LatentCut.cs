@@ -39,31 +39,34 @@ sealed class LatentCut
     public static int DenseParts(int latents) =>
         Math.Min(Math.Max(1, DenseChunk * Parts / Math.Max(latents, 1)), Parts);
 
-    /// <summary>Cuts the latents of a spec as evenly as its method permits.</summary>
+    /// <summary>Cuts the latents of a spec as evenly as its method permits. A chain continues the sums of the dense path
+    /// from rank to rank, so a rank then holds whole chunks.</summary>
     /// <exception cref="SaeException">The latents cannot be divided among these ranks.</exception>
-    public static LatentCut For(SaeSpec spec, int ranks)
+    public static LatentCut For(SaeSpec spec, int ranks, SumOrder order = SumOrder.Chain)
     {
         var starts = new List<int> { 0 };
         for (var part = 1; part <= Parts; part++)
-            if (FirstOf(spec.Latents, part) > FirstOf(spec.Latents, starts[^1]) && IsPossible(spec, part))
+            if (FirstOf(spec.Latents, part) > FirstOf(spec.Latents, starts[^1]) && IsPossible(spec, part, order))
                 starts.Add(part);
         var cells = starts.Count - 1;
-        if (cells < ranks) throw Refused(spec, ranks, cells);
+        if (cells < ranks) throw Refused(spec, ranks, cells, order);
         return new(spec.Latents, [.. Enumerable.Range(0, ranks + 1).Select(rank => starts[cells * rank / ranks])]);
     }
 
-    static bool IsPossible(SaeSpec spec, int part) => part == Parts || spec.Selection switch
+    static bool IsPossible(SaeSpec spec, int part, SumOrder order) => part == Parts || spec.Selection switch
     {
         Selection.GroupMax => FirstOf(spec.Latents, part) % (spec.Latents / spec.Active) == 0,
-        _ when spec.IsThresholded => part % DenseParts(spec.Latents) == 0,
+        _ when HoldsChunks(spec, order) => part % DenseParts(spec.Latents) == 0,
         _ => true,
     };
 
-    static SaeException Refused(SaeSpec spec, int ranks, int most) => new(
+    static bool HoldsChunks(SaeSpec spec, SumOrder order) => spec.IsThresholded && order == SumOrder.Chain;
+
+    static SaeException Refused(SaeSpec spec, int ranks, int most, SumOrder order) => new(
         $"{spec.Latents} latents cannot be divided among {ranks} ranks: " + spec.Selection switch
         {
             Selection.GroupMax => $"a rank holds whole groups and whole parts of n / {Parts} latents",
-            _ when spec.IsThresholded =>
+            _ when HoldsChunks(spec, order) =>
                 $"a rank of {spec.Selection.GetType().Name} holds whole chunks of about {DenseChunk} latents",
             _ => $"a rank holds whole parts of n / {Parts} latents",
         } + (most > 1 ? $"; start {most} ranks or fewer" : "; start one process") + ", or use more latents");

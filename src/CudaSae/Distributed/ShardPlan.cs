@@ -18,7 +18,7 @@ sealed class ShardPlan
         if (order == SumOrder.Fixed && spec.IsThresholded)
             throw new SaeException($"the order of sums fixed needs a bound of each row's sum before the row is added, "
                 + $"which {spec.Selection.GetType().Name} does not give on the dense path; use chain or ordered");
-        cut = LatentCut.For(spec, collective.Size);
+        cut = LatentCut.For(spec, collective.Size, order);
         Span<long> extremes = [collective.LocalSize, -collective.LocalSize];
         collective.Max(extremes);
         var uniform = extremes[0] == -extremes[1] && collective.Size % collective.LocalSize == 0;
