@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source build/parallel.sh
-flags=(-std=c++20 -O2 -g -fPIC -fvisibility=hidden -Wall -Wno-unknown-pragmas -ffp-contract=off
+flags=(-std=c++20 -O2 -g -fPIC -fvisibility=hidden -fno-gnu-unique -Wall -Wno-unknown-pragmas -ffp-contract=off
     -fno-strict-aliasing -DSAE_EMULATOR -Ikernels)
 kernels=kernels variant=plain instrument=() out=artifacts/emulator/libcudasae_emulator.so
 while [ $# -gt 0 ]; do
@@ -47,7 +47,7 @@ done
 all_done
 # Objects may be newer than this library although nothing was compiled, if another library was linked from them.
 if [ ! -e "$out" ] || [ "$(ls -t "${all[@]}" | head -1)" -nt "$out" ]; then
-    g++ "${flags[@]}" -shared -o "$out.tmp" "${all[@]}" || exit 1
+    g++ "${flags[@]}" -shared -pthread -o "$out.tmp" "${all[@]}" -lrt || exit 1
     mv "$out.tmp" "$out"
 fi
 echo "$out: $made of ${#all[@]} sources compiled"

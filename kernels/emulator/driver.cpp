@@ -9,6 +9,7 @@
 #include "faults.h"
 #include "fibers.h"
 #include "memory.h"
+#include "nccl.h"
 
 namespace emu {
 
@@ -30,6 +31,8 @@ std::map<std::string, std::pair<int, int>> failures;    // call -> (calls to let
 // By number: the n-th call after emuFailAt fails. A sticky error leaves the context unusable: every later call that
 // needs it returns the error.
 struct { uint64_t calls = 0, at = ~uint64_t(0); int code = 0; bool sticky = false; std::string failed; } planned;
+// Of the two above: some functions of NCCL do not take lock().
+std::mutex& plans() { static std::mutex mutex; return mutex; }
 
 }
 
@@ -44,6 +47,7 @@ int emu::capability_major() { return capability(0); }
 
 // Error injection: emuFailNext makes a named call fail once, emuFailAt any call by its number.
 int emu::injected(const char* call) {
+    std::lock_guard<std::mutex> guard(plans());
     if (planned.calls++ == planned.at) {
         planned.failed = call;
         if (planned.sticky) sticky_error = planned.code;
@@ -56,6 +60,8 @@ int emu::injected(const char* call) {
     failures.erase(found);
     return code;
 }
+
+uint64_t emu::calls_so_far() { std::lock_guard<std::mutex> guard(plans()); return planned.calls; }
 
 int emu::without_context(const char* call) {
     set_report((std::string(call) + " on a thread without a current context").c_str());
@@ -196,11 +202,13 @@ constexpr Name names[] = {
     {NotFound, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
     {NotReady, "CUDA_ERROR_NOT_READY", "device not ready"},
     {EccUncorrectable, "CUDA_ERROR_ECC_UNCORRECTABLE", "uncorrectable ECC error encountered"},
+    {IllegalAddress, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
     {LaunchFailed, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
     {NotSupported, "CUDA_ERROR_NOT_SUPPORTED", "operation not supported"},
     {CaptureUnsupported, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"},
     {CaptureInvalidated, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED",
      "operation failed due to a previous error during capture"},
+    {ExternalDevice, "CUDA_ERROR_EXTERNAL_DEVICE", "the external device reported an error"},
 };
 
 }
@@ -230,18 +238,19 @@ CONTROL uint64_t emuLiveAllocations() {
     return live_allocations() + pinned.size();
 }
 CONTROL void emuFailNext(const char* call, int code, int after) {
-    std::lock_guard<std::recursive_mutex> guard(lock());
+    std::lock_guard<std::mutex> guard(plans());
     failures[call] = {after, code};
 }
 CONTROL uint64_t emuLiveHandles() {
     std::lock_guard<std::recursive_mutex> guard(lock());
-    return live_streams() + live_events + live_graphs + live_modules + live_contexts + live_handles;
+    return live_streams() + live_events + live_graphs + live_modules + live_contexts + live_handles
+        + live_communicators();
 }
 CONTROL void emuFailAt(uint64_t call, int code, int sticky) {
-    std::lock_guard<std::recursive_mutex> guard(lock());
+    std::lock_guard<std::mutex> guard(plans());
     planned = {0, call, code, sticky != 0, ""};
 }
-CONTROL uint64_t emuCalls() { std::lock_guard<std::recursive_mutex> guard(lock()); return planned.calls; }
+CONTROL uint64_t emuCalls() { return calls_so_far(); }
 CONTROL const char* emuFailed() { return planned.failed.c_str(); }
 CONTROL void emuForgive() { std::lock_guard<std::recursive_mutex> guard(lock()); sticky_error = 0; set_report(""); }
 }

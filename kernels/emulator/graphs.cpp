@@ -20,6 +20,7 @@ API cuStreamDestroy_v2(void* stream) {
 }
 API cuStreamSynchronize(void* stream) {
     ENTER("cuStreamSynchronize");
+    if (int code = open_group("cuStreamSynchronize")) return code;
     auto& s = *stream_of(stream);
     if (s.capture) { s.capture_broken = true; return CaptureUnsupported; }
     return drain(s);
@@ -58,6 +59,7 @@ API cuStreamWaitEvent(void* stream, void* event, unsigned) {
 }
 API cuEventSynchronize(void* event) {
     ENTER("cuEventSynchronize");
+    if (int code = open_group("cuEventSynchronize")) return code;
     auto& e = *static_cast<Event*>(event);
     return drain_until(e, e.asked);
 }
@@ -76,6 +78,7 @@ API cuStreamEndCapture(void* stream, void** graph) {
     ENTER("cuStreamEndCapture");
     auto& s = *stream_of(stream);
     if (!s.capture) return CaptureInvalidated;
+    if (open_group("cuStreamEndCapture")) s.capture_broken = true;
     auto captured = s.capture.release();
     s.after_kernel = false;
     if (s.capture_broken) { delete captured; *graph = nullptr; return CaptureInvalidated; }
@@ -91,6 +94,7 @@ API cuGraphInstantiateWithFlags(void** executable, void* graph, unsigned long lo
 }
 API cuGraphLaunch(void* executable, void* stream) {
     ENTER("cuGraphLaunch");
+    if (int code = open_group("cuGraphLaunch")) return code;
     auto graph = static_cast<Graph*>(executable);
     for (auto& node : graph->nodes)
         if (int code = node.event ? record(*node.event, *stream_of(stream)) : enqueue(*stream_of(stream), node.work))

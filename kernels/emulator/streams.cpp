@@ -5,7 +5,7 @@
 namespace emu {
 
 uint64_t seed;
-int sticky_error;
+std::atomic<int> sticky_error;
 
 namespace {
 
@@ -27,13 +27,6 @@ bool advance(Stream& stream) {
     return true;
 }
 
-// Does a piece of the work of each stream that can continue.
-bool advance_all() {
-    bool moved = false;
-    for (size_t s = 0; s <= streams.size(); ++s) moved |= advance(s == streams.size() ? default_stream : *streams[s]);
-    return moved;
-}
-
 uint64_t next_random() {
     uint64_t z = seed + 0x9e3779b97f4a7c15ull * ++steps;
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
@@ -41,6 +34,16 @@ uint64_t next_random() {
 }
 
 }
+
+bool advance_all() {
+    bool moved = false;
+    for (size_t s = 0; s <= streams.size(); ++s) moved |= advance(s == streams.size() ? default_stream : *streams[s]);
+    return moved;
+}
+
+void run_ahead(Stream& stream) { while (!sticky_error && advance(stream)) {} }
+
+uint64_t random_delay(uint64_t below) { return seed ? next_random() % below : 0; }
 
 std::recursive_mutex& lock() { static std::recursive_mutex mutex; return mutex; }
 
@@ -59,12 +62,12 @@ int enqueue(Stream& stream, Work work) {
 }
 
 int drain(Stream& stream) {
-    while (!stream.queue.empty() && !sticky_error && (advance(stream) || advance_all())) {}
+    while (!stream.queue.empty() && !sticky_error && (advance(stream) || advance_all() || wait_for_ranks())) {}
     return sticky_error;
 }
 
 int drain_all() {
-    while (!sticky_error && advance_all()) {}
+    while (!sticky_error && (advance_all() || wait_for_ranks())) {}
     return sticky_error;
 }
 
@@ -74,7 +77,7 @@ void forget_all() {
 }
 
 int drain_until(Event& event, uint64_t asked) {
-    while (event.reached < asked && !sticky_error && advance_all()) {}
+    while (event.reached < asked && !sticky_error && (advance_all() || wait_for_ranks())) {}
     return sticky_error;
 }
 

@@ -1,6 +1,7 @@
 // Streams, events and graphs. Work is queued, and is done at the latest when a thread waits for it, so a host that does
 // not wait reads old data.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -28,8 +29,13 @@ struct Stream {
 };
 
 std::recursive_mutex& lock();
+// Gives the lock back during a wait in a call that holds it once.
+struct Unlocked {
+    Unlocked() { lock().unlock(); }
+    ~Unlocked() { lock().lock(); }
+};
 extern uint64_t seed;
-extern int sticky_error;                // a broken kernel leaves the context unusable, as on a device
+extern std::atomic<int> sticky_error;   // a broken kernel leaves the context unusable, as on a device
 
 // records while capturing; otherwise may do some of the queued work, by the seed
 int enqueue(Stream& stream, Work work);
@@ -37,6 +43,10 @@ int drain(Stream& stream);
 int drain_all();
 void forget_all();                          // discards the work that a broken kernel left undone
 int drain_until(Event& event, uint64_t asked);
+void run_ahead(Stream& stream);             // does the stream's work without that of other streams
+bool advance_all();                         // one piece of each stream; false where nothing can continue
+bool wait_for_ranks();                      // false where no work waits for another rank: nccl_run.cpp
+uint64_t random_delay(uint64_t below);      // by the seed; 0 without one
 Stream* stream_of(void* handle);            // null handle: the default stream
 void add_stream(Stream* stream);
 void remove_stream(Stream* stream);
@@ -45,5 +55,7 @@ extern size_t live_handles;             // of cuBLAS
 
 int capability_major();                 // of the emulated device: driver.cpp
 int injected(const char* call);         // the error that this call is set to fail with: driver.cpp
+uint64_t calls_so_far();                // of all functions: driver.cpp
+int open_group(const char* call);       // the error of a wait inside ncclGroupStart: nccl.cpp
 
 }

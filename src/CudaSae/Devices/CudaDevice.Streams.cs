@@ -9,7 +9,7 @@ sealed unsafe partial class CudaDevice
     readonly ConcurrentDictionary<nint, bool> afterKernel = [];
 
     /// <summary>Prepares an operation on a stream other than a kernel launch.</summary>
-    void Enter(nint stream)
+    internal void Enter(nint stream)
     {
         Enter();
         afterKernel[stream] = false;

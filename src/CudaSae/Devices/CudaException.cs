@@ -1,13 +1,13 @@
 namespace CudaSae.Devices;
 
-/// <summary>The error of a failed driver or cuBLAS call: its number, name and sentence, the function, and advice if
+/// <summary>The error of a failed driver, cuBLAS or NCCL call: its number, name and sentence, the function, and advice if
 /// available.</summary>
-sealed class CudaException(int code, string message)
-    : SaeException(message, null, code == OutOfMemory ? SaeErrorKind.Memory : SaeErrorKind.Device)
+sealed class CudaException(int code, string message, SaeErrorKind kind)
+    : SaeException(message, null, kind)
 {
-    const int OutOfMemory = 2;      // CUDA_ERROR_OUT_OF_MEMORY; no cublasStatus_t has this number
+    const int OutOfMemory = 2;      // CUDA_ERROR_OUT_OF_MEMORY
 
-    /// <summary>The CUresult, or the cublasStatus_t of a cuBLAS call.</summary>
+    /// <summary>The CUresult, the cublasStatus_t of a cuBLAS call, or the ncclResult_t of an NCCL call.</summary>
     public int Code { get; } = code;
 
     /// <summary>Whether all further calls of this process on the device fail.</summary>
@@ -15,8 +15,8 @@ sealed class CudaException(int code, string message)
 
     // cuda.h: "the process must be terminated and relaunched" (700, 702, 714 to 719), "the context cannot be used
     // anymore" (710). 701 and 720 refuse one launch and leave the context as it is. After 214 (damaged memory) and 999
-    // (unknown error) the state of the context is undefined.
-    static bool Ends(int result) => result is 214 or 700 or 702 or 710 or >= 714 and <= 719 or 999;
+    // (unknown error) the state of the context is undefined. 911 is the emulator's error of a rank that does not come.
+    static bool Ends(int result) => result is 214 or 700 or 702 or 710 or >= 714 and <= 719 or 911 or 999;
 
     /// <summary>Makes the error of a failed driver call of any launcher.</summary>
     /// <param name="name">Result of cuGetErrorName.</param>
@@ -26,12 +26,23 @@ sealed class CudaException(int code, string message)
     internal static CudaException OfDriver(int result, string? name, string? sentence, string call, string about,
         string report) =>
         new(result, $"CUDA error {result}{Meaning(name, sentence)} in {call}{about}{Advice(result, call)}"
-            + (report.Length > 0 ? $"; {report}" : ""))
+            + (report.Length > 0 ? $"; {report}" : ""),
+            result == OutOfMemory ? SaeErrorKind.Memory : SaeErrorKind.Device)
         {
             EndsContext = Ends(result),
         };
 
-    internal static CudaException OfCublas(int status, string call) => new(status, $"cuBLAS status {status} in {call}");
+    internal static CudaException OfCublas(int status, string call) =>
+        new(status, $"cuBLAS status {status} in {call}", SaeErrorKind.Device);
+
+    /// <summary>Makes the error of a failed NCCL call.</summary>
+    /// <param name="sentence">Result of ncclGetErrorString.</param>
+    /// <param name="last">Result of ncclGetLastError; may be empty.</param>
+    internal static CudaException OfNccl(int result, string sentence, string call, string last) =>
+        new(result, NcclMessage(result, sentence, call, last), SaeErrorKind.Device);
+
+    internal static string NcclMessage(int result, string sentence, string call, string last) =>
+        $"NCCL error {result} ({sentence}) in {call}{(last.Length > 0 ? $"; {last}" : "")}";
 
     static string Meaning(string? name, string? sentence) =>
         string.IsNullOrEmpty(name) ? "" : string.IsNullOrEmpty(sentence) ? $" ({name})" : $" ({name}: {sentence})";
@@ -53,6 +64,7 @@ sealed class CudaException(int code, string message)
         802 => "; the driver is not ready yet: check that nvidia-fabricmanager runs",
         803 => "; the driver's library and its kernel module differ: restart the machine after the update",
         804 => "; the compatibility library is not for this device: remove its folder from LD_LIBRARY_PATH",
+        911 => "; another rank has ended, or a device outside of CUDA failed",
         999 when call == "init" => "; the driver does not start: reload the module nvidia_uvm, or restart the machine",
         _ when Ends(result) =>
             "; the device is unusable until the process restarts: run cudasae verify, and please report it",

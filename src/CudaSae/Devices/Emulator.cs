@@ -74,8 +74,8 @@ sealed unsafe class Emulator
     public ulong LiveAllocations =>
         ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuLiveAllocations"))();
 
-    /// <summary>Number of streams, events, graphs, modules, contexts and cuBLAS handles that were not
-    /// released.</summary>
+    /// <summary>Number of streams, events, graphs, modules, contexts, cuBLAS handles and NCCL communicators that were
+    /// not released.</summary>
     public ulong LiveHandles => ((delegate* unmanaged<ulong>)NativeLibrary.GetExport(library, "emuLiveHandles"))();
 
     /// <summary>Counts calls of all functions from 0 on, and makes one of them fail.</summary>
@@ -101,6 +101,11 @@ sealed unsafe class Emulator
             ((delegate* unmanaged<byte*, int, int, void>)NativeLibrary.GetExport(library, "emuFailNext"))(name, code,
                 after);
     }
+
+    /// <summary>Sets the seconds that an operation of the emulated NCCL waits for another rank. 0 selects the value of
+    /// the variable CUDASAE_EMULATOR_NCCL_TIMEOUT, or 60 without it.</summary>
+    public void SetPeerLimit(double seconds) =>
+        ((delegate* unmanaged<double, void>)NativeLibrary.GetExport(library, "emuSetPeerLimit"))(seconds);
 
     /// <summary>The last fault that the emulator found; empty if there was none.</summary>
     public string Report =>

@@ -5,37 +5,158 @@ namespace CudaSae.Devices;
 /// and uses one stream for all of them. No operation adds floats.</summary>
 sealed unsafe class NcclCommunicator : IDisposable
 {
-    public int Rank => throw new NotImplementedException();
-    public int Size => throw new NotImplementedException();
+    const int Bytes = 0;                // ncclInt8
+
+    readonly CudaDevice device;
+    readonly Nccl nccl;
+    readonly Lock gate = new();         // of the handle: another thread may abort
+    nint handle;
+    bool failed;
+
+    /// <summary>Joins a group; returns when all ranks have joined.</summary>
+    internal NcclCommunicator(CudaDevice device, Nccl nccl, byte[] id, int rank, int size)
+    {
+        (this.device, this.nccl, Rank, Size) = (device, nccl, rank, size);
+        nint made = 0;
+        Nccl.Id value;
+        id.CopyTo(new Span<byte>(&value, Nccl.IdBytes));
+        device.Announce(true);
+        try { nccl.Check(nccl.join(&made, size, value, rank), "ncclCommInitRank"); }
+        finally { device.Announce(false); }
+        handle = made;
+    }
+
+    public int Rank { get; }
+    public int Size { get; }
 
     /// <summary>Sends block p of <paramref name="send"/> to rank p, and receives block p from rank p.</summary>
     /// <param name="send">[Size, bytes].</param>
     /// <param name="receive">[Size, bytes]; other memory.</param>
     /// <param name="bytes">Size of a block.</param>
-    public void AllToAll(ulong send, ulong receive, long bytes, nint stream) => throw new NotImplementedException();
+    public void AllToAll(ulong send, ulong receive, long bytes, nint stream)
+    {
+        if (bytes == 0) return;
+        ulong Block(ulong data, int rank) => data + (ulong)rank * (ulong)bytes;
+        device.CopyOnDevice(Block(receive, Rank), Block(send, Rank), bytes, stream);
+        if (Size == 1) return;
+        Enter(stream);
+        Check(nccl.groupStart(), "ncclGroupStart");
+        try
+        {
+            for (var step = 1; step < Size; step++)
+            {
+                int to = (Rank + step) % Size, from = (Rank + Size - step) % Size;
+                Check(nccl.send(Block(send, to), (nuint)bytes, Bytes, to, handle, stream), "ncclSend");
+                Check(nccl.receive(Block(receive, from), (nuint)bytes, Bytes, from, handle, stream), "ncclRecv");
+            }
+        }
+        catch
+        {
+            _ = nccl.groupEnd();        // it must not stay open; what it sends cannot be used
+            throw;
+        }
+        Check(nccl.groupEnd(), "ncclGroupEnd");
+    }
 
     /// <summary>Gives every rank the blocks of all ranks, in place.</summary>
     /// <param name="data">[Size, bytes]; block Rank is set.</param>
     /// <param name="bytes">Size of a block.</param>
-    public void AllGather(ulong data, long bytes, nint stream) => throw new NotImplementedException();
+    public void AllGather(ulong data, long bytes, nint stream)
+    {
+        if (bytes == 0) return;
+        Enter(stream);
+        Check(nccl.allGather(data + (ulong)Rank * (ulong)bytes, data, (nuint)bytes, Bytes, handle, stream),
+            "ncclAllGather");
+    }
 
     /// <summary>Copies the bytes of one rank to all others.</summary>
-    public void Broadcast(ulong data, long bytes, int root, nint stream) => throw new NotImplementedException();
+    public void Broadcast(ulong data, long bytes, int root, nint stream)
+    {
+        if (bytes == 0) return;
+        Enter(stream);
+        Check(nccl.broadcast(data, data, (nuint)bytes, Bytes, root, handle, stream), "ncclBroadcast");
+    }
 
-    public void Send(ulong data, long bytes, int to, nint stream) => throw new NotImplementedException();
-    public void Receive(ulong data, long bytes, int from, nint stream) => throw new NotImplementedException();
+    /// <summary>Sends bytes to a rank, which calls <see cref="Receive"/>.</summary>
+    public void Send(ulong data, long bytes, int to, nint stream)
+    {
+        if (bytes == 0) return;
+        Enter(stream);
+        Check(nccl.send(data, (nuint)bytes, Bytes, to, handle, stream), "ncclSend");
+    }
+
+    public void Receive(ulong data, long bytes, int from, nint stream)
+    {
+        if (bytes == 0) return;
+        Enter(stream);
+        Check(nccl.receive(data, (nuint)bytes, Bytes, from, handle, stream), "ncclRecv");
+    }
 
     /// <summary>Replaces each number by its sum, maximum or minimum over the ranks.</summary>
-    public void Reduce(ulong numbers, long count, NcclInteger type, NcclReduction reduction, nint stream) =>
-        throw new NotImplementedException();
+    public void Reduce(ulong numbers, long count, NcclInteger type, NcclReduction reduction, nint stream)
+    {
+        if (count == 0) return;
+        Enter(stream);
+        Check(nccl.allReduce(numbers, numbers, (nuint)count, (int)type, (int)reduction, handle, stream),
+            "ncclAllReduce");
+    }
 
-    /// <summary>Returns the error that NCCL found since the last call; null for none. Any thread may call it.</summary>
-    public string? AsyncError() => throw new NotImplementedException();
+    /// <summary>Returns the error that NCCL found in the background; null for none. Any thread may call it.</summary>
+    public string? AsyncError()
+    {
+        lock (gate)
+        {
+            if (handle == 0) return null;
+            int error;
+            var result = nccl.asyncError(handle, &error);
+            if (result == 0) result = error;
+            if (result == 0) return null;
+            failed = true;
+            return nccl.Describe(result, handle);
+        }
+    }
 
-    /// <summary>Ends the communicator without waiting for other ranks, which then fail.</summary>
-    public void Abort() => throw new NotImplementedException();
+    /// <summary>Ends the communicator without waiting for other ranks, which then fail. Any thread may call
+    /// it.</summary>
+    public void Abort()
+    {
+        if (Take() is not 0 and var taken) _ = nccl.abort(taken);
+    }
 
-    public void Dispose() => throw new NotImplementedException();
+    /// <summary>Ends the communicator after its operations. Ends it at once if NCCL has reported an error; other ranks
+    /// then fail. It does not throw.</summary>
+    public void Dispose()
+    {
+        _ = AsyncError();
+        if (Take() is not (not 0 and var taken)) return;
+        device.Leave();
+        device.Announce(true);
+        _ = failed ? nccl.abort(taken) : nccl.destroy(taken);
+        device.Announce(false);
+    }
+
+    nint Take()
+    {
+        lock (gate)
+        {
+            var taken = handle;
+            handle = 0;
+            return taken;
+        }
+    }
+
+    void Enter(nint stream)
+    {
+        if (handle == 0) throw new SaeException("the communicator of the devices has ended", null, SaeErrorKind.Device);
+        device.Enter(stream);
+    }
+
+    void Check(int result, string call)
+    {
+        if (result == 0) return;
+        failed = true;
+        nccl.Check(result, call, handle);
+    }
 }
 
 /// <summary>The integers that NCCL reduces; the values are those of ncclDataType_t.</summary>
