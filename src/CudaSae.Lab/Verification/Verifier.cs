@@ -134,9 +134,10 @@ sealed class Differences
             var scale = 1e-30;
             foreach (var a in preActs) scale = Math.Max(scale, Math.Abs(a));
             var kept = code.Index.AsSpan(b * code.Active, code.Active);
+            if (kept.IndexOf(-1) is >= 0 and var end) kept = kept[..end];
             var last = -1;
             var values = new double[n];
-            for (var j = 0; j < code.Active && kept[j] >= 0; j++)
+            for (var j = 0; j < kept.Length; j++)
             {
                 if (kept[j] <= last) Note("order of the code", double.NaN);
                 last = kept[j];

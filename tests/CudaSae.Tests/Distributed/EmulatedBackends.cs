@@ -1,0 +1,57 @@
+using System.Runtime.InteropServices;
+using CudaSae.Backends.Kernels;
+using CudaSae.Distributed;
+using CudaSae.Lab.Verification;
+using CudaSae.Numerics;
+
+namespace CudaSae.Tests;
+
+/// <summary>Backends on the kernels for the ranks of <see cref="EmulatorRanks"/>.</summary>
+static class EmulatedBackends
+{
+    /// <summary>Makes the backend of a rank, on its emulated device.</summary>
+    public static KernelBackend Create(EmulatedRank rank, SaeSpec spec, TrainConfig config) =>
+        new(rank.OpenDevice(), spec, config, InputType.Float32, ownsDevice: true,
+            shard: rank.Size == 1 ? null : new(rank.Collective, spec, SumOrder.Ordered));
+
+    /// <summary>What a few steps give on a rank.</summary>
+    /// <param name="Sums">The bytes of the sums of each step.</param>
+    /// <param name="State">The bytes of each array of the rank's state.</param>
+    /// <param name="Dense">Whether each step took the dense path.</param>
+    public sealed record Outcome(byte[][] Sums, byte[][] State, bool[] Dense);
+
+    /// <summary>Runs steps of a case on a rank.</summary>
+    /// <param name="replay">Whether steps are recorded and replayed; otherwise each kernel is launched.</param>
+    public static Outcome Run(EmulatedRank rank, VerifyCase c, uint steps, bool replay)
+    {
+        var problem = c.Problem();
+        using var backend = Create(rank, problem.Spec, problem.Config);
+        using var own = OwnLatents.Rows(problem.Parameters, backend.Shard!);
+        backend.Dense = c.Dense;
+        backend.SetParameters(own);
+        var step = new SaeStep(backend);
+        var (sums, dense) = (new byte[steps][], new bool[steps]);
+        for (uint t = 1; t <= steps; t++)
+        {
+            var slot = (int)(t & 1);
+            var scalars = problem.Scalars(t, c.LearningRate, c.DeadAfterSteps);
+            c.Adjust?.Invoke(ref scalars);
+            SmallProblem.Feed(backend, slot, problem.Batch());
+            if (replay) step.Run(slot, scalars);
+            else Launch(backend, slot, scalars);
+            var measured = backend.ReadSums();
+            (sums[t - 1], dense[t - 1]) = (Bytes(measured), measured.Dense == 1);
+        }
+        return new(sums, [.. backend.State.Select(array => States.Of(backend, array))], dense);
+    }
+
+    static void Launch(KernelBackend backend, int slot, in StepScalars scalars)
+    {
+        backend.BeginStep(slot, scalars);
+        backend.Prepare();
+        backend.EncodeSelect();
+        SaeStep.AfterEncoding(backend);
+    }
+
+    static byte[] Bytes(StepSums sums) => MemoryMarshal.AsBytes(new ReadOnlySpan<StepSums>(in sums)).ToArray();
+}
