@@ -56,11 +56,38 @@ sealed class SmallProblem
             for (var j = 0; j < spec.InputWidth; j++) Parameters.WSkip[i][j] = Grid(0.1 * Normal());
     }
 
-    readonly Random random;
+    Random random;
 
     public SaeSpec Spec { get; }
     public TrainConfig Config { get; }
     public SaeParameters Parameters { get; }
+
+    /// <summary>Takes the weights and the batches of a smaller problem. Latents that it does not have are
+    /// silent.</summary>
+    /// <param name="place">Returns the place of a latent.</param>
+    public void Spread(SmallProblem from, Func<int, int> place)
+    {
+        var (own, other) = (Parameters, from.Parameters);
+        for (var f = 0; f < Spec.Latents; f++)
+        {
+            // A norm of 1 without rounding: the dense path normalizes the rows of silent latents, the reference does
+            // not.
+            own.BEnc[f] = -100;
+            own.WDec[f].Clear();
+            own.WDec[f][f % Spec.OutputWidth] = 1;
+        }
+        for (var f = 0; f < from.Spec.Latents; f++)
+        {
+            other.WEnc[f].CopyTo(own.WEnc[place(f)]);
+            other.WDec[f].CopyTo(own.WDec[place(f)]);
+            foreach (var (mine, theirs) in OwnLatents.Vectors(own).Zip(OwnLatents.Vectors(other)))
+                if (mine.Length > 0) mine[place(f)] = theirs[f];
+        }
+        other.BDec.CopyTo(own.BDec, 0);
+        other.WSkip.CopyTo(own.WSkip);
+        random = from.random;
+        from.Parameters.Dispose();
+    }
 
     /// <summary>Makes a batch of bfloat16 numbers, [B, row width].</summary>
     public float[] Batch()

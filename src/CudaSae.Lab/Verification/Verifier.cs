@@ -56,7 +56,8 @@ sealed class Verifier(Func<SaeSpec, TrainConfig, InputType, IBackend> create, Ro
                 reference.Chosen = spec.IsThresholded ? null : Kept(code, spec.Latents);
             }
             reference.Step(batch, scalars);
-            if (!c.Dense) differences.Code(reference, code, spec, inference: scalars.Inference == 1);
+            if (!c.Dense)
+                differences.Code(reference, code, spec, scalars.Inference == 1, onRanks: backend.Shard is not null);
             differences.Sums(reference.Sums, backend.ReadSums(), spec, reference.Window.Length > 0);
             differences.Firings(reference, backend);
         }
@@ -125,7 +126,9 @@ sealed class Differences
             double.IsNaN(number) ? long.MaxValue : BitConverter.DoubleToInt64Bits(Math.Abs(number));
     }
 
-    public void Code(Reference reference, SparseCode code, SaeSpec spec, bool inference)
+    /// <param name="onRanks">Whether the code is that of several ranks. Only its entries that fire are fixed
+    /// then.</param>
+    public void Code(Reference reference, SparseCode code, SaeSpec spec, bool inference, bool onRanks)
     {
         var n = spec.Latents;
         for (var b = 0; b < code.Rows; b++)
@@ -144,7 +147,8 @@ sealed class Differences
                 values[kept[j]] = code.Value[b * code.Active + j];
             }
             for (var f = 0; f < n; f++) Note("code values", Math.Abs(values[f] - reference.Value[b * n + f]) / scale);
-            if (spec.Selection is Selection.TopK { InitialK: 0 }) Note("selection", Exchange(preActs, kept) / scale);
+            if (spec.Selection is Selection.TopK { InitialK: 0 })
+                Note("selection", (onRanks ? ExchangeOfFiring(preActs, values) : Exchange(preActs, kept)) / scale);
         }
         Note("order of the code", 0);
         if (spec.Selection is Selection.BatchTopK batch && !inference)
@@ -161,6 +165,18 @@ sealed class Differences
             else largestLeft = Math.Max(largestLeft, preActs[f]);
         }
         return Math.Max(0, largestLeft - smallestKept);
+    }
+
+    /// <summary>The largest amount by which a positive number that does not fire exceeds one that does.</summary>
+    static double ExchangeOfFiring(ReadOnlySpan<double> preActs, ReadOnlySpan<double> values)
+    {
+        double smallestFiring = double.PositiveInfinity, largestOther = 0;
+        for (var f = 0; f < preActs.Length; f++)
+        {
+            if (values[f] != 0) smallestFiring = Math.Min(smallestFiring, preActs[f]);
+            else largestOther = Math.Max(largestOther, preActs[f]);
+        }
+        return Math.Max(0, largestOther - smallestFiring);
     }
 
     /// <summary>Compares the target's choice, which the reference took, with the choice by the reference's numbers.

@@ -1,4 +1,3 @@
-using CudaSae.Distributed;
 using CudaSae.Model;
 
 namespace CudaSae.Lab.Verification;
@@ -58,27 +57,6 @@ sealed partial record VerifyCase(string Name, SaeSpec Spec, TrainConfig Config, 
     /// <summary>Whether the case uses the top-k encoder. Other cases need not run on a target that differs only in that
     /// encoder.</summary>
     public bool UsesTopKEncoder => !Spec.IsThresholded;
-
-    /// <summary>Returns the case with as many latents as this number of ranks needs: a rank of a thresholded selection
-    /// holds whole chunks of the dense path.</summary>
-    public VerifyCase Divided(int ranks)
-    {
-        var latents = LatentCut.DenseChunk * ranks;
-        return ranks == 1 || !Spec.IsThresholded || Spec.Latents >= latents ? this : this with
-        {
-            Spec = Spec with
-            {
-                Latents = latents,
-                Selection = Spec.Selection switch
-                {
-                    Selection.Relu relu => relu with { Room = latents },
-                    Selection.JumpRelu jump => jump with { Room = latents },
-                    Selection.Gated gated => gated with { Room = latents },
-                    var other => other,
-                },
-            },
-        };
-    }
 
     internal SmallProblem Problem()
     {
