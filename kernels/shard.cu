@@ -211,7 +211,7 @@ SAE_KERNEL(shard_room, ShardRoomParams, 256) {
 
 // shard_sums: what a step measured of the latents of all ranks
 //   in      ranks_sums [P]
-//   out     overflows, pre-activation loss and the audit of screening in *sums
+//   out     overflows and pre-activation loss in *sums
 //   launch  grid 1, block 32
 //   order   ranks ascending
 SAE_KERNEL(shard_sums, ShardSumsParams, 32) {
@@ -219,17 +219,23 @@ SAE_KERNEL(shard_sums, ShardSumsParams, 32) {
     StepSums& s = *p.sums;
     int64_t overflows = 0;
     double pre_act = 0;
-    int misses = 0;
-    float shortfall = 0;
     for (int r = 0; r < p.ranks; ++r) {
         const StepSums& own = p.ranks_sums[r];
         overflows += own.overflows;
         pre_act += own.pre_act;
-        misses += own.screening_misses;
-        shortfall = fmaxf(shortfall, own.screening_shortfall);
     }
     if (!p.same_overflows) s.overflows = overflows;
     s.pre_act = pre_act;
-    s.screening_misses = misses;
-    s.screening_shortfall = shortfall;
+}
+
+// shard_audit: adds an audit of screening over all ranks to those before it
+//   in      own: misses of all ranks, and the largest shortfall of any rank
+//   out     *audit
+//   launch  grid 1, block 32
+SAE_KERNEL(shard_audit, ShardAuditParams, 32) {
+    if (threadIdx.x != 0) return;
+    p.audit->audits += p.own->audits;
+    p.audit->misses += p.own->misses;
+    p.audit->shortfall = max(p.audit->shortfall, p.own->shortfall);
+    p.audit->step = p.own->step;
 }

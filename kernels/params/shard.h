@@ -1,7 +1,7 @@
 // shard.cu: the exchanges between ranks that hold parts of the latents. P ranks; rank r owns the rows
 // [r R, (r + 1) R), R = ceil(B / P), as far as the batch has them.
 #pragma once
-#include "step.h"
+#include "screen.h"
 
 struct ShardOfferParams {
     const int* index;               // [B, k]
@@ -57,6 +57,11 @@ struct ShardSumsParams {
     StepSums* sums;
     int ranks;
     int same_overflows;             // 1: every rank counted the overflows of all ranks
+};
+
+struct ShardAuditParams {
+    const ScreenAudit* own;         // [1] of one step
+    ScreenAudit* audit;             // [1] of all steps
 };
 
 // Finds rows without room for the entries of all ranks.

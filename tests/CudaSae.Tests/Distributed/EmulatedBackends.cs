@@ -10,8 +10,9 @@ namespace CudaSae.Tests;
 static class EmulatedBackends
 {
     /// <summary>Makes the backend of a rank, on its emulated device.</summary>
-    public static KernelBackend Create(EmulatedRank rank, SaeSpec spec, TrainConfig config) =>
+    public static KernelBackend Create(EmulatedRank rank, SaeSpec spec, TrainConfig config, int capacity = 2048) =>
         new(rank.OpenDevice(), spec, config, InputType.Float32, ownsDevice: true,
+            new KernelVariant { EncodeCapacity = capacity },
             shard: rank.Size == 1 ? null : new(rank.Collective, spec, SumOrder.Ordered));
 
     /// <summary>What a few steps give on a rank.</summary>

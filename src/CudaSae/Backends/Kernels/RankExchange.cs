@@ -57,6 +57,14 @@ sealed unsafe class RankExchange
     public void Min(DeviceArray<uint> numbers) =>
         Link.Reduce(numbers.Pointer, numbers.Length, NcclInteger.UInt32, NcclReduction.Min, context.Stream);
 
+    /// <summary>Replaces each number by the maximum over the ranks.</summary>
+    public void Max(DeviceArray<uint> numbers) =>
+        Link.Reduce(numbers.Pointer, numbers.Length, NcclInteger.UInt32, NcclReduction.Max, context.Stream);
+
+    /// <summary>Copies an array of rank 0 to all ranks.</summary>
+    public void Broadcast<T>(DeviceArray<T> numbers) where T : unmanaged =>
+        Link.Broadcast(numbers.Pointer, numbers.Bytes, 0, context.Stream);
+
     /// <summary>Replaces each number by the sum over the ranks in their order, plus <paramref name="start"/>.</summary>
     /// <param name="numbers">An array of a padded length (<see cref="Padded"/>).</param>
     /// <param name="start">Numbers that are added last and repeat from the end of the array; may be empty.</param>

@@ -16,9 +16,6 @@ static class RankRules
         if (config.HotDensity > 0)
             throw new SaeException($"HotDensity = {config.HotDensity}: the list of hot latents is for one process, "
                 + $"and this is {ranks}; set it to 0");
-        if (config.Screening != ScreeningKind.None)
-            throw new SaeException($"Screening = {config.Screening}: its scales and its audit are those of one "
-                + $"process, and this is {ranks}; set it to None");
         if (config.ValidateEvery > 0)
             throw new SaeException($"the dense check is for one process, and this is {ranks}; leave ValidateEvery = 0 "
                 + "(cudasae verify checks ranks)");

@@ -16,6 +16,7 @@ sealed class ScreenPhase
     public const double MissProbability = 1e-9;
 
     const int Tile = 128, QuantizeRows = 8;
+    const ulong MissesAt = 4, ShortfallAt = 8;      // places in ScreenAudit
     const int RescaleEvery = 1024, ScaleSample = 1024, ExactShare = 16;
 
     readonly KernelContext context;
@@ -23,6 +24,7 @@ sealed class ScreenPhase
     readonly EncodePhase? exact;
     readonly DeviceArray<int> lastTouched, quantizedAt, exactIndex;
     readonly DeviceArray<float> exactValue;
+    readonly DeviceArray<ScreenAudit> rankAudit;        // [1] of one step, on several ranks
     readonly DeviceArray<sbyte> w, x;
     readonly DeviceArray<ScreenRow> wRow, xRow;
     readonly int[] chunkEnds;
@@ -47,6 +49,7 @@ sealed class ScreenPhase
         Scale = arena.Take<float>("8-bit scales", ld);
         quantizedAt = arena.Take<int>("step of the 8-bit shadow", lastTouched.Length);
         AuditCounts = arena.Take<ScreenAudit>("8-bit audit", 1);
+        rankAudit = arena.Take<ScreenAudit>("8-bit audit of ranks", context.Ranks is null ? 0 : 1);
         hopper = new(() => HopperOperands.ForScreening(context, x, w));
         if (context.Config.ScreeningAudit == 0) return;
         exactIndex = arena.Take<int>("8-bit audit, code index", rows * encode.Active);
@@ -115,12 +118,28 @@ sealed class ScreenPhase
     {
         Run();
         exact!.Run();
+        if (context.Ranks is not { } ranks)
+        {
+            Compare(AuditCounts);
+            return;
+        }
+        context.Device.Fill32(rankAudit.Pointer, 0, rankAudit.Bytes / sizeof(uint), context.Stream);
+        Compare(rankAudit);
+        ranks.Sum(new(rankAudit.Pointer + MissesAt, 1));
+        ranks.Max(new(rankAudit.Pointer + ShortfallAt, 1));
+        context.Launch("shard_audit", new(1, 32),
+            new ShardAuditParams { Own = rankAudit.Pointer, Audit = AuditCounts.Pointer });
+    }
+
+    /// <summary>Compares the screened code with the exact one, and adds the differences to counts.</summary>
+    void Compare(DeviceArray<ScreenAudit> counts)
+    {
         var buffers = context.Buffers;
         context.Launch("screen_audit", new(context.Rows, Tile, SharedMemory.ScreenAudit), new ScreenAuditParams
         {
             Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, ExactIndex = exactIndex.Pointer,
             ExactValue = exactValue.Pointer, XRow = xRow.Pointer, WRow = wRow.Pointer,
-            BEnc = buffers.BEnc.Pointer, Scalars = buffers.Scalars.Pointer, Audit = AuditCounts.Pointer,
+            BEnc = buffers.BEnc.Pointer, Scalars = buffers.Scalars.Pointer, Audit = counts.Pointer,
             Active = encode.Active, Rounding = Rounding,
         });
     }
@@ -151,6 +170,7 @@ sealed class ScreenPhase
             Rows = context.Rows, Latents = context.Latents, Ld = context.Ld,
             Sample = Math.Min(context.Latents, ScaleSample), Every = RescaleEvery,
         });
+        context.Ranks?.Broadcast(Scale);        // all ranks have the scales of rank 0
         Quantize(context.Rows, new()
         {
             From = buffers.XCentered.Pointer, Scale = Scale.Pointer, Scalars = buffers.Scalars.Pointer, To = x.Pointer,

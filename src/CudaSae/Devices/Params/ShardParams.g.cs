@@ -150,6 +150,16 @@ struct ShardSumsParams
     public int SameOverflows;
 }
 
+[StructLayout(LayoutKind.Sequential)]
+struct ShardAuditParams
+{
+    /// <summary>[1] of one step.</summary>
+    public ulong Own;
+
+    /// <summary>[1] of all steps.</summary>
+    public ulong Audit;
+}
+
 /// <summary>Finds rows without room for the entries of all ranks.</summary>
 [StructLayout(LayoutKind.Sequential)]
 struct ShardRoomParams
