@@ -95,10 +95,34 @@ public class ShardedSelectTests
         var kept = Enumerable.Range(0, rows).SelectMany(b => problem.Row(b).Select((z, f) => (b, f, z)))
             .Where(e => e.z > 0).OrderByDescending(e => e.z).ThenBy(e => e.b).ThenBy(e => e.f).Take(k * rows)
             .ToLookup(e => e.b);
-        var row = 0;
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         foreach (var code in EmulatorRanks.Run(ranks, (9, 0), 1, rank => Code(problem, rank)))
-            for (row = 0; row < rows; row++)
+            for (var row = 0; row < rows; row++)
                 Assert.Equal(kept[row].OrderBy(e => e.f).Select(e => (e.f, e.z)), code[row]);
+    }
+
+    /// <summary>All pre-activations are equal, so the batch keeps whole rows, and the first latents of the last
+    /// one.</summary>
+    [Fact]
+    public void EqualEntriesOfTheBatchAreKeptByRowThenByLatent()
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        const int k = 5, rows = 7, latents = 96;
+        using var problem = new SelectProblem(Spec(new Selection.BatchTopK(k), latents), rows);
+        for (var f = 0; f < latents; f++)
+        {
+            problem.Parameters.WEnc[f].Clear();
+            problem.Parameters.BEnc[f] = 1;
+        }
+        var (room, left) = (problem.Spec.Active, k * rows);
+        Assert.True(room > latents / 3, "the entries of a row lie on one rank, so the test proves nothing");
+        var expected = Enumerable.Range(0, rows).Select(b =>
+        {
+            var kept = Math.Min(room, left);
+            left -= kept;
+            return Enumerable.Range(0, kept).Select(f => (f, 1.0)).ToArray();
+        }).ToArray();
+        foreach (var code in EmulatorRanks.Run(3, (8, 0), 1, rank => Code(problem, rank)))
+            Assert.Equal(expected, code);
     }
 }
