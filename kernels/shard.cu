@@ -1,9 +1,9 @@
 // shard: the exchanges of ranks that hold parts of the latents. Collectives only move bytes and add integers; these
 // kernels select and add floats, in an order that the ranks alone determine.
 //
-// A row has an owner. Every rank offers it the values of its k candidates; the owner keeps the best of all, and answers
-// each rank with 4 + k bytes a row: the number of kept entries on lower ranks, then for each candidate 1 + its level, or
-// 0 where it is not kept. The answers of a row begin at a multiple of 4.
+// A row has an owner. Every rank offers it the values of its k candidates. The owner keeps the best of all, and answers
+// each rank with 4 + k bytes a row: the number of kept entries on lower ranks, then for each candidate 1 + its level,
+// or 0 where it is not kept. The answers of a row begin at a multiple of 4.
 #include "select.cuh"
 
 constexpr int SHARD_RANKS = 64, SHARD_ACTIVE = 512;
@@ -16,7 +16,8 @@ __device__ __forceinline__ int answer_stride(int active) { return 4 + ((active +
 //   launch  grid any, block 256
 SAE_KERNEL(shard_offer, ShardOfferParams, 256) {
     const int64_t entries = int64_t(p.all_rows) * p.active, given = int64_t(p.rows) * p.active;
-    for (int64_t e = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; e < entries; e += int64_t(gridDim.x) * blockDim.x) {
+    const int64_t threads = int64_t(gridDim.x) * blockDim.x;
+    for (int64_t e = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; e < entries; e += threads) {
         const bool candidate = e < given && p.index[e] >= 0 && (p.zeros || p.value[e] != 0);
         p.offers[e] = candidate ? p.value[e] : __uint_as_float(0x7fffffffu);
     }
@@ -134,29 +135,25 @@ SAE_KERNEL(shard_apply, ShardApplyParams, 256) {
     }
 }
 
-// Adds the parts of one element: within each machine in the order of its ranks, then the machines.
-template <typename T> __device__ __forceinline__ T sum_of_ranks(const ShardAddParams& p, int64_t at) {
+// Adds the parts of one element in their order.
+template <typename T> __device__ __forceinline__ T sum_of_parts(const ShardAddParams& p, int64_t at) {
     auto parts = static_cast<const T*>(p.parts) + at;
-    T all = 0;
-#pragma unroll 1
-    for (int machine = 0; machine < p.ranks; machine += p.machine) {
-        T sum = parts[machine * p.block];
-#pragma unroll 1
-        for (int rank = machine + 1; rank < machine + p.machine; ++rank) sum += parts[rank * p.block];
-        all = machine == 0 ? sum : all + sum;
-    }
-    return all;
+    T sum = parts[0];
+#pragma unroll 4
+    for (int i = 1; i < p.count; ++i) sum += parts[i * p.block];
+    return sum;
 }
 
 // shard_add
-//   in      parts [P, block] of the ranks; base
+//   in      parts [count, block] of the ranks of a machine, or of machines; base
 //   out     sum [block]
 //   launch  grid any, block 256
-//   cost    reads P block floats, writes block
-//   order   ranks of a machine, machines, base
+//   cost    reads count block floats, writes block
+//   order   parts ascending, then the base
 SAE_KERNEL(shard_add, ShardAddParams, 256) {
-    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < p.block; i += int64_t(gridDim.x) * blockDim.x) {
-        float sum = sum_of_ranks<float>(p, i);
+    const int64_t threads = int64_t(gridDim.x) * blockDim.x;
+    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < p.block; i += threads) {
+        float sum = sum_of_parts<float>(p, i);
         if (p.base) sum += p.base[(p.first + i) % p.base_length];
         static_cast<float*>(p.sum)[i] = sum;
     }
@@ -165,8 +162,9 @@ SAE_KERNEL(shard_add, ShardAddParams, 256) {
 // shard_add_f64: as shard_add, in float64 and without a base
 //   launch  grid any, block 256
 SAE_KERNEL(shard_add_f64, ShardAddParams, 256) {
-    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < p.block; i += int64_t(gridDim.x) * blockDim.x)
-        static_cast<double*>(p.sum)[i] = sum_of_ranks<double>(p, i);
+    const int64_t threads = int64_t(gridDim.x) * blockDim.x;
+    for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < p.block; i += threads)
+        static_cast<double*>(p.sum)[i] = sum_of_parts<double>(p, i);
 }
 
 constexpr int shard_bias_shared_bytes() { return 32 * 8 * sizeof(double); }

@@ -35,12 +35,12 @@ struct ShardApplyParams {
 };
 
 struct ShardAddParams {
-    const void* parts;              // [P, block]
+    const void* parts;              // [count, block]
     void* sum;                      // [block]
     const float* base;              // [base_length] added last, repeated; null: none
     int64_t block;
     int64_t first, base_length;     // place of the block in the whole array
-    int ranks, machine;             // ranks, and ranks on a machine
+    int count;
 };
 
 // The sums of b_dec's gradient and of squared norms over the latents of this rank.

@@ -58,6 +58,27 @@ sealed unsafe class NcclCommunicator : IDisposable
         Check(nccl.groupEnd(), "ncclGroupEnd");
     }
 
+    /// <summary>Sends and receives at the same time. Each transfer has its counterpart on another rank.</summary>
+    public void Exchange(ReadOnlySpan<Transfer> sends, ReadOnlySpan<Transfer> receives, nint stream)
+    {
+        if (sends.IsEmpty && receives.IsEmpty) return;
+        Enter(stream);
+        Check(nccl.groupStart(), "ncclGroupStart");
+        try
+        {
+            foreach (var t in sends)
+                Check(nccl.send(t.Data, (nuint)t.Bytes, Bytes, t.Rank, handle, stream), "ncclSend");
+            foreach (var t in receives)
+                Check(nccl.receive(t.Data, (nuint)t.Bytes, Bytes, t.Rank, handle, stream), "ncclRecv");
+        }
+        catch
+        {
+            _ = nccl.groupEnd();        // it must not stay open; what it sends cannot be used
+            throw;
+        }
+        Check(nccl.groupEnd(), "ncclGroupEnd");
+    }
+
     /// <summary>Gives every rank the blocks of all ranks, in place.</summary>
     /// <param name="data">[Size, bytes]; block Rank is set.</param>
     /// <param name="bytes">Size of a block.</param>
@@ -158,6 +179,9 @@ sealed unsafe class NcclCommunicator : IDisposable
         nccl.Check(result, call, handle);
     }
 }
+
+/// <summary>Bytes that go to a rank, or come from one.</summary>
+readonly record struct Transfer(int Rank, ulong Data, long Bytes);
 
 /// <summary>The integers that NCCL reduces; the values are those of ncclDataType_t.</summary>
 enum NcclInteger

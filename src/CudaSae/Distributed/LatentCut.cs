@@ -39,8 +39,8 @@ sealed class LatentCut
     public static int DenseParts(int latents) =>
         Math.Min(Math.Max(1, DenseChunk * Parts / Math.Max(latents, 1)), Parts);
 
-    /// <summary>Cuts the latents of a spec as evenly as its method permits. A chain continues the sums of the dense path
-    /// from rank to rank, so a rank then holds whole chunks.</summary>
+    /// <summary>Cuts the latents of a spec as evenly as its method permits. A chain continues the sums of the dense
+    /// path from rank to rank, so a rank then holds whole chunks.</summary>
     /// <exception cref="SaeException">The latents cannot be divided among these ranks.</exception>
     public static LatentCut For(SaeSpec spec, int ranks, SumOrder order = SumOrder.Chain)
     {

@@ -151,8 +151,9 @@ sealed unsafe class DensePhase
         var buffers = context.Buffers;
         var parameters = new DenseResidualParams
         {
-            Xhat = OwnReconstruction(0), Residual = buffers.Residual.Pointer, ResidualBf16 = buffers.ResidualBf16.Pointer,
-            Weighted = buffers.Weighted.Pointer, RowError = buffers.RowError.Pointer,
+            Xhat = OwnReconstruction(0), Residual = buffers.Residual.Pointer,
+            ResidualBf16 = buffers.ResidualBf16.Pointer, Weighted = buffers.Weighted.Pointer,
+            RowError = buffers.RowError.Pointer,
             RowLevelError = decode.RowLevelError.Pointer, RowNorm = decode.RowNorm.Pointer,
             RowReconstruction = decode.RowReconstruction.Pointer, Levels = levels,
         };

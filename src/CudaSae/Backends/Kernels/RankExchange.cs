@@ -74,18 +74,56 @@ sealed unsafe class RankExchange
     /// <inheritdoc cref="Add(DeviceArray{float}, DeviceArray{float})"/>
     public void Add(DeviceArray<double> numbers) => Add(numbers, "shard_add_f64", 0, 0);
 
+    /// <summary>Adds in two levels: the ranks of a machine exchange slots, and the ranks with one slot exchange its
+    /// blocks, so that a rank sends the array over the network between machines once for all ranks of its
+    /// machine.</summary>
     void Add<T>(DeviceArray<T> numbers, string kernel, ulong start, long startLength) where T : unmanaged
     {
-        var block = numbers.Length / Ranks;
-        Link.AllToAll(numbers.Pointer, parts.Pointer, block * sizeof(T), context.Stream);
-        context.Launch(kernel, new(context.Blocks(block, Block), Block), new ShardAddParams
+        int size = Plan.MachineSize, machines = Ranks / size, machine = Rank / size, slot = Rank % size;
+        long block = numbers.Length / Ranks, slotLength = block * machines;
+        var (own, bytes) = (slot * slotLength, block * sizeof(T));
+        ulong At(long element) => numbers.Pointer + (ulong)(element * sizeof(T));
+        int InMachine(int other) => machine * size + other;
+        int InSlot(int other) => other * size + slot;
+
+        Spread(size, slot, InMachine, At(0), slotLength * sizeof(T));
+        Launch(kernel, At(own), slotLength, size, machines == 1 ? start : 0, own, startLength);
+        if (machines > 1)
         {
-            Parts = parts.Pointer, Sum = numbers.Pointer + (ulong)(Rank * block * sizeof(T)),
-            Base = start, Block = block, First = Rank * block, BaseLength = startLength,
-            Ranks = Ranks, Machine = Plan.MachineSize,
-        });
-        AllGather(numbers);
+            Spread(machines, machine, InSlot, At(own), bytes);
+            Launch(kernel, At(own + machine * block), block, machines, start, own + machine * block, startLength);
+            Collect(machines, machine, InSlot, At(own), bytes);
+        }
+        Collect(size, slot, InMachine, At(0), slotLength * sizeof(T));
     }
+
+    /// <summary>Sends block i to member i of a group, and receives its block for this rank into part i.</summary>
+    void Spread(int members, int self, Func<int, int> rankOf, ulong data, long bytes)
+    {
+        ulong Block(ulong from, int i) => from + (ulong)(i * bytes);
+        context.Device.CopyOnDevice(Block(parts.Pointer, self), Block(data, self), bytes, context.Stream);
+        Transfer[] sends = [.. Others(members, self).Select(i => new Transfer(rankOf(i), Block(data, i), bytes))];
+        Link.Exchange(sends,
+            [.. Others(members, self).Select(i => new Transfer(rankOf(i), Block(parts.Pointer, i), bytes))],
+            context.Stream);
+    }
+
+    /// <summary>Sends this rank's block to all members of a group, and receives theirs.</summary>
+    void Collect(int members, int self, Func<int, int> rankOf, ulong data, long bytes)
+    {
+        ulong Block(int i) => data + (ulong)(i * bytes);
+        Link.Exchange([.. Others(members, self).Select(i => new Transfer(rankOf(i), Block(self), bytes))],
+            [.. Others(members, self).Select(i => new Transfer(rankOf(i), Block(i), bytes))], context.Stream);
+    }
+
+    static IEnumerable<int> Others(int members, int self) => Enumerable.Range(0, members).Where(i => i != self);
+
+    void Launch(string kernel, ulong sum, long length, int count, ulong start, long first, long startLength) =>
+        context.Launch(kernel, new(context.Blocks(length, Block), Block), new ShardAddParams
+        {
+            Parts = parts.Pointer, Sum = sum, Base = start, Block = length, First = first, BaseLength = startLength,
+            Count = count,
+        });
 
     /// <summary>Completes the sums of the step with what the other ranks measured of their latents.</summary>
     /// <param name="sameOverflows">Whether every rank counted the overflows of all ranks.</param>

@@ -95,7 +95,7 @@ struct ShardApplyParams
 [StructLayout(LayoutKind.Sequential)]
 struct ShardAddParams
 {
-    /// <summary>[P, block].</summary>
+    /// <summary>[count, block].</summary>
     public ulong Parts;
 
     /// <summary>[block].</summary>
@@ -112,11 +112,7 @@ struct ShardAddParams
     /// <summary>Place of the block in the whole array.</summary>
     public long BaseLength;
 
-    /// <summary>Ranks.</summary>
-    public int Ranks;
-
-    /// <summary>Ranks on a machine.</summary>
-    public int Machine;
+    public int Count;
 }
 
 /// <summary>The sums of b_dec's gradient and of squared norms over the latents of this rank.</summary>
