@@ -107,6 +107,7 @@ std::shared_ptr<Communicator> join(const NcclId& id, int rank, int size, std::st
 void remove_old_files();
 void wait_for_change(Shared& shared, uint32_t seen, int microseconds);
 double peer_limit();                        // seconds that a rank waits for others
+std::string after_limit();                  // "after 60 s"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // operations

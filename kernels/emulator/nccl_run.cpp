@@ -1,29 +1,17 @@
-// Operations of the emulated NCCL on the stream. An operation is cut into messages between two ranks. Each message names
-// the call that it belongs to, and the receiver compares it with its own call. A rank that cannot continue returns
-// NotYet, and notes for which ranks it waits; a circle of such ranks is a deadlock.
+// Executes an operation of the emulated NCCL. It is cut into messages between two ranks. Each message names the call
+// that it belongs to, and the receiver compares it with its own call. A rank that cannot continue returns NotYet, and
+// notes for which ranks it waits; a circle of such ranks is a deadlock.
+#include "nccl_run.h"
+
 #include <cstring>
-#include <thread>
 
 #include "driver.h"
 #include "fibers.h"
 #include "memory.h"
-#include "nccl.h"
 
 namespace emu {
 
 namespace {
-
-struct Message {
-    bool sends;
-    int peer;
-    Record record;
-    unsigned char* data;
-    size_t bytes;
-    uint64_t number = 0;            // on its channel; 0: not begun
-    bool compared = false, done = false;
-};
-
-std::vector<Run*> runs;             // begun and not complete
 
 template <typename T> void combine(int reduction, unsigned char* to, const unsigned char* from, size_t count) {
     for (size_t i = 0; i < count; ++i) {
@@ -54,35 +42,9 @@ bool match(const Record& mine, const Record& theirs) {
 
 }
 
-// One execution of a group of calls.
-class Run {
-public:
-    explicit Run(const Group& g) : group(g), c(*g.communicator) {}
-    ~Run() { end(); }
-    int step();                     // 0, NotYet or a CUresult
+std::vector<Run*> runs;
 
-    const Group& group;
-    Communicator& c;
-    uint32_t seen = 0;              // Shared::changes at the last evaluation
-    bool delayed = false;
-
-private:
-    int begin();
-    void begin(const Call& call);
-    void finish();
-    void end();
-    bool move(Message& message);
-    bool move_all();                // false where nothing moved
-    int judge();                    // of a rank that cannot continue
-    int broken(int code, const std::string& text);
-    int failed(int code, int error, const std::string& text);
-
-    std::vector<Message> messages;
-    std::vector<std::vector<unsigned char>> own, others;    // of AllReduce: this rank's numbers, and those of all
-    bool begun = false;
-    Clock::time_point ready, moved, looked;
-    std::string rule;               // that a message breaks
-};
+Run::~Run() { end(); }
 
 void Run::end() {
     if (c.running == this) c.running = nullptr;
@@ -96,13 +58,17 @@ int Run::failed(int code, int error, const std::string& text) {
     return code;
 }
 
-// The other ranks return the same report.
+// Makes the other ranks return the same report; with the lock.
+void Run::publish(const std::string& text) {
+    if (!c.shared->failed) snprintf(c.shared->failure, sizeof c.shared->failure, "%s", text.c_str());
+    c.shared->failed = true;
+    c.changed();
+}
+
 int Run::broken(int code, const std::string& text) {
     {
         SharedLock guard(*c.shared);
-        if (!c.shared->failed) snprintf(c.shared->failure, sizeof c.shared->failure, "%s", text.c_str());
-        c.shared->failed = true;
-        c.changed();
+        publish(text);
     }
     return failed(code, NcclInvalidUsage, text);
 }
@@ -116,7 +82,9 @@ int Run::begin() {
         return broken(LaunchFailed, who + " on a stream, and an earlier operation of the communicator on another "
                       "stream is not complete: nothing orders them");
     if (!group.captured) c.expected = group.issue;
-    if (auto text = broken_rule(group); !text.empty()) return broken(IllegalAddress, text);
+    auto numbered = group;
+    for (auto& call : numbered.calls) call.record.number = c.number;
+    if (auto text = broken_rule(numbered); !text.empty()) return broken(IllegalAddress, text);
     begun = true;
     c.running = this;
     runs.push_back(this);
@@ -255,6 +223,10 @@ int Run::step() {
         if (c.shared->failed) return failed(LaunchFailed, NcclRemoteError, c.shared->failure);
         bool changed = false;
         while (move_all()) changed = true;
+        if (!rule.empty()) {
+            publish(rule);
+            return failed(LaunchFailed, NcclInvalidUsage, rule);
+        }
         auto& me = c.shared->members[c.rank];
         me.waits = false;
         me.peers = 0;
@@ -271,7 +243,6 @@ int Run::step() {
         }
         me.evaluated = seen = c.shared->changes;
     }
-    if (!rule.empty()) return broken(LaunchFailed, rule);
     if (!complete) return judge();
     finish();
     return 0;
@@ -300,6 +271,7 @@ int Run::judge() {
             for (int r = 0; r < c.size; ++r)
                 if (r != c.rank && reached >> r & 1 && stuck(r)) circle += ", " + waiting(r);
             circle += ": none can continue";
+            publish(circle);
         } else if (now - looked > std::chrono::milliseconds(50)) {
             looked = now;
             bool late = std::chrono::duration<double>(now - moved).count() > peer_limit();
@@ -308,86 +280,14 @@ int Run::judge() {
                 auto why = c.gone(r);
                 if (why.empty() && late)
                     why = (members[r].waits ? "waits in " + described(members[r].record) : "makes no call")
-                        + ", after " + std::to_string(int(peer_limit())) + " s";
+                        + ", " + after_limit();
                 if (!why.empty()) waits = waiting(c.rank) + " for rank " + std::to_string(r) + ", which " + why;
             }
         }
     }
-    if (!circle.empty()) return broken(LaunchFailed, circle);
+    if (!circle.empty()) return failed(LaunchFailed, NcclInvalidUsage, circle);
     if (!waits.empty()) return failed(ExternalDevice, NcclRemoteError, waits);
     return NotYet;
-}
-
-int queue_operation(std::shared_ptr<Group> group) {
-    auto& c = *group->communicator;
-    auto& stream = *stream_of(group->stream);
-    group->captured = stream.capture != nullptr;
-    for (auto& call : group->calls) call.record.captured = group->captured;
-    bool other = c.issued && c.stream != group->stream;
-    if (!group->captured) {
-        group->issue = ++c.issued;
-        c.stream = group->stream;
-    }
-    // Each launch of a graph copies the work, which has not run.
-    if (int code = enqueue(stream, [group, run = std::shared_ptr<Run>()]() mutable {
-            if (!run) run = std::make_shared<Run>(*group);
-            return run->step();
-        }))
-        return code;
-    if (other && !group->captured) run_ahead(stream);       // an order that events do not state does not hold
-    return Success;
-}
-
-bool wait_for_ranks() {
-    if (runs.empty()) return false;
-    auto communicator = runs[0]->group.communicator;
-    auto seen = runs[0]->seen;
-    int limit = runs.size() > 1 || runs[0]->delayed ? 100 : 2000;
-    Unlocked others_may_call;
-    wait_for_change(*communicator->shared, runs[0]->delayed ? communicator->shared->changes.load() : seen, limit);
-    return true;
-}
-
-std::atomic<size_t>& live_communicators() { static std::atomic<size_t> count; return count; }
-
-// A stream continues although no thread waits for it: other ranks may wait for its operations. This rank may wait for
-// theirs outside the driver, so the work begins when its threads have made no call for a moment.
-struct Progress {
-    std::mutex mutex;
-    bool running = false;
-    std::atomic<bool> stop = false;
-    ~Progress() {
-        stop = true;
-        for (int i = 0; i < 200 && runs(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    bool runs() {
-        std::lock_guard<std::mutex> guard(mutex);
-        return running;
-    }
-    bool ends() {
-        std::lock_guard<std::mutex> guard(mutex);
-        if (stop || live_communicators() == 0) running = false;
-        return !running;
-    }
-    void start() {
-        std::lock_guard<std::mutex> guard(mutex);
-        if (!running) std::thread([this] { run(); }).detach();
-        running = true;
-    }
-    void run() {
-        for (auto calls = calls_so_far(); !ends();) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(3));
-            auto now = calls_so_far();
-            if (now != calls) { calls = now; continue; }
-            std::unique_lock<std::recursive_mutex> guard(lock(), std::try_to_lock);
-            while (guard && !sticky_error && calls_so_far() == calls && advance_all()) {}
-        }
-    }
-};
-
-void start_progress() {
-    static Progress progress;
-    progress.start();
 }
 
 }

@@ -151,8 +151,8 @@ std::string wait_for_all(Communicator& c, const char* name, bool& again) {
                 if (auto why = c.gone(r); !why.empty()) return "rank " + std::to_string(r) + " " + why;
             }
             if (std::chrono::duration<double>(Clock::now() - start).count() > peer_limit())
-                return std::to_string(shared.joined) + " of " + std::to_string(c.size) + " ranks have joined after "
-                    + std::to_string(int(peer_limit())) + " s";
+                return std::to_string(shared.joined) + " of " + std::to_string(c.size) + " ranks have joined "
+                    + after_limit();
         }
         Unlocked others_may_call;
         wait_for_change(shared, seen, 20000);
@@ -242,6 +242,12 @@ void remove_old_files() {
         close(file);
     }
     closedir(folder);
+}
+
+std::string after_limit() {
+    char text[32];
+    snprintf(text, sizeof text, "after %g s", peer_limit());
+    return text;
 }
 
 double peer_limit() {

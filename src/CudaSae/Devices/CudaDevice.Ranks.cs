@@ -21,7 +21,8 @@ sealed unsafe partial class CudaDevice
 
     public NcclCommunicator Connect(byte[] id, int rank, int size)
     {
-        if (id.Length != Nccl.IdBytes) throw new ArgumentException($"an id of NCCL has {Nccl.IdBytes} bytes", nameof(id));
+        if (id.Length != Nccl.IdBytes)
+            throw new ArgumentException($"an id of NCCL has {Nccl.IdBytes} bytes", nameof(id));
         return new(this, OpenNccl(), id, rank, size);
     }
 

@@ -1,7 +1,7 @@
 namespace CudaSae.Devices;
 
-/// <summary>The error of a failed driver, cuBLAS or NCCL call: its number, name and sentence, the function, and advice if
-/// available.</summary>
+/// <summary>The error of a failed driver, cuBLAS or NCCL call: its number, name and sentence, the function, and advice
+/// if available.</summary>
 sealed class CudaException(int code, string message, SaeErrorKind kind)
     : SaeException(message, null, kind)
 {
@@ -35,14 +35,7 @@ sealed class CudaException(int code, string message, SaeErrorKind kind)
     internal static CudaException OfCublas(int status, string call) =>
         new(status, $"cuBLAS status {status} in {call}", SaeErrorKind.Device);
 
-    /// <summary>Makes the error of a failed NCCL call.</summary>
-    /// <param name="sentence">Result of ncclGetErrorString.</param>
-    /// <param name="last">Result of ncclGetLastError; may be empty.</param>
-    internal static CudaException OfNccl(int result, string sentence, string call, string last) =>
-        new(result, NcclMessage(result, sentence, call, last), SaeErrorKind.Device);
-
-    internal static string NcclMessage(int result, string sentence, string call, string last) =>
-        $"NCCL error {result} ({sentence}) in {call}{(last.Length > 0 ? $"; {last}" : "")}";
+    internal static CudaException OfNccl(int result, string message) => new(result, message, SaeErrorKind.Device);
 
     static string Meaning(string? name, string? sentence) =>
         string.IsNullOrEmpty(name) ? "" : string.IsNullOrEmpty(sentence) ? $" ({name})" : $" ({name}: {sentence})";

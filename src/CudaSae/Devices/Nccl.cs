@@ -64,14 +64,19 @@ sealed unsafe class Nccl
     /// machine.</summary>
     /// <exception cref="SaeException">The library is missing or too old.</exception>
     public static Nccl Open(CudaDriver driver) =>
-        driver.Emulated ? new(driver.TryGet, driver.Path) : OpenLibrary();
+        driver.Emulated ? new(driver.TryGet, driver.Path)
+            : OpenLibrary(Environment.GetEnvironmentVariable(Variable));
 
     /// <summary>Returns the version of this machine's NCCL; null and the reason if it cannot be used. It needs no
     /// GPU.</summary>
-    public static string? TryVersion(out string why)
+    public static string? TryVersion(out string why) =>
+        TryVersion(Environment.GetEnvironmentVariable(Variable), out why);
+
+    /// <param name="named">Value of <see cref="Variable"/>.</param>
+    internal static string? TryVersion(string? named, out string why)
     {
         why = "";
-        try { return OpenLibrary().Version; }
+        try { return OpenLibrary(named).Version; }
         catch (SaeException e)
         {
             why = e.Message;
@@ -79,9 +84,8 @@ sealed unsafe class Nccl
         }
     }
 
-    static Nccl OpenLibrary()
+    static Nccl OpenLibrary(string? named)
     {
-        var named = Environment.GetEnvironmentVariable(Variable);
         if (!OperatingSystem.IsLinux()) throw Refused("NCCL exists on Linux only; use one rank");
         string[] tried = string.IsNullOrEmpty(named) ? names : [named];
         foreach (var name in tried)
@@ -93,8 +97,8 @@ sealed unsafe class Nccl
             : $"{Variable} names {named}, which cannot be loaded; it must name NCCL's library, such as {names[0]}");
     }
 
-    nint Get(string name) => find(name) is not 0 and var address ? address : throw Refused($"{Path} lacks {name}: "
-        + "it is not NCCL 2.7 or newer; update NCCL");
+    nint Get(string name) => find(name) is not 0 and var address ? address
+        : throw Refused($"{Path} lacks {name}: it is not NCCL 2.7 or newer; update NCCL");
 
     string ReadVersion()
     {
@@ -116,15 +120,15 @@ sealed unsafe class Nccl
     /// last message.</summary>
     public void Check(int result, string call, nint communicator = 0)
     {
-        if (result != 0) throw CudaException.OfNccl(result, Sentence(result), call, Last(communicator));
+        if (result != 0) throw CudaException.OfNccl(result, Describe(result, call, communicator));
     }
 
-    string Sentence(int result) => Marshal.PtrToStringUTF8((nint)errorString(result)) ?? "";
+    /// <inheritdoc cref="Check"/>
+    public string Describe(int result, string call, nint communicator)
+    {
+        var last = lastError is null ? "" : Text(lastError(communicator)).Trim();
+        return $"NCCL error {result} ({Text(errorString(result))}) in {call}{(last.Length > 0 ? $"; {last}" : "")}";
+    }
 
-    string Last(nint communicator) =>
-        lastError is null ? "" : Marshal.PtrToStringUTF8((nint)lastError(communicator))?.Trim() ?? "";
-
-    /// <summary>Describes an error that NCCL found in the background.</summary>
-    public string Describe(int result, nint communicator) =>
-        CudaException.NcclMessage(result, Sentence(result), "an operation", Last(communicator));
+    static string Text(byte* text) => Marshal.PtrToStringUTF8((nint)text) ?? "";
 }

@@ -128,12 +128,12 @@ sealed unsafe class NcclCommunicator : IDisposable
         lock (gate)
         {
             if (handle == 0) return null;
-            int error;
+            int error = 0;
             var result = nccl.asyncError(handle, &error);
-            if (result == 0) result = error;
-            if (result == 0) return null;
+            if (result == 0 && error == 0) return null;
             failed = true;
-            return nccl.Describe(result, handle);
+            return result != 0 ? nccl.Describe(result, "ncclCommGetAsyncError", handle)
+                : nccl.Describe(error, "an operation", handle);
         }
     }
 

@@ -10,6 +10,55 @@ public unsafe class NcclTests
 {
     static readonly int[] sizes = [1, 7, 4096, 65_537, 200_003];
 
+    [Theory]
+    [InlineData(2708, 2, 7, 8)]
+    [InlineData(2804, 2, 8, 4)]
+    [InlineData(20905, 2, 9, 5)]
+    [InlineData(22203, 2, 22, 3)]
+    public void VersionsAreReadInBothForms(int number, int major, int minor, int patch) =>
+        Assert.Equal((major, minor, patch), Nccl.Split(number));
+
+    [Fact]
+    public void AMissingLibraryIsRefusedWithTheRemedy()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "NCCL exists on Linux only");
+        Assert.Null(Nccl.TryVersion("/nowhere/libnccl.so.2", out var why));
+        Assert.Equal("CUDASAE_NCCL names /nowhere/libnccl.so.2, which cannot be loaded; it must name NCCL's library, "
+            + "such as libnccl.so.2", why);
+        Assert.Null(Nccl.TryVersion("libc.so.6", out why));
+        Assert.Equal("libc.so.6 lacks ncclGetVersion: it is not NCCL 2.7 or newer; update NCCL", why);
+        if (Nccl.TryVersion("", out why) is { } installed) Assert.Matches(@"^2\.\d+\.\d+$", installed);
+        else Assert.StartsWith("NCCL (libnccl.so.2) was not found; it is needed for several GPUs: install", why);
+    }
+
+    [Fact]
+    public void TheLibraryNeedsNoDeviceForItsVersion()
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        Assert.Equal("2.22.3", Nccl.TryVersion(Targets.Emulator.Path, out var why));
+        Assert.Equal("", why);
+    }
+
+    /// <summary>Copies of the library share no state, also none of a thread.</summary>
+    [Fact]
+    public void EachRankHasItsOwnDevice()
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        var emulators = EmulatorRanks.Run(2, (8, 0), 0, rank => rank.Emulator);
+        using var device = CudaDevice.OpenEmulator(emulators[0].Path);
+        var memory = device.Allocate(100);
+        emulators[0].FailNext("cuStreamCreate", 2);
+        Assert.Equal((1ul, 1ul), (emulators[0].LiveAllocations, emulators[0].LiveHandles));
+        Assert.Equal((0ul, 0ul), (emulators[1].LiveAllocations, emulators[1].LiveHandles));
+        var other = CudaDriver.Open(emulators[1].Path);
+        ulong taken;
+        Assert.Equal(0, other.init(0));
+        Assert.Equal(201, other.allocate(&taken, 100));     // this thread has a context of the first copy alone
+        using (var second = CudaDevice.OpenEmulator(emulators[1].Path)) second.DestroyStream(second.CreateStream());
+        Assert.Throws<CudaException>(() => device.CreateStream());
+        device.Free(memory);
+    }
+
     static byte Value(int rank, int place, int round) => (byte)(rank * 31 + place * 7 + place / 251 + round * 13 + 1);
 
     static byte[] Bytes(int rank, int length, int round) =>
@@ -22,9 +71,7 @@ public unsafe class NcclTests
         return read;
     }
 
-    /// <summary>Runs operations on each rank, at once and from a graph that is launched three times.</summary>
-    /// <param name="work">Gets the rank, the number of the round and the bytes of a block, and sets the inputs, or queues
-    /// the operation, or checks the results.</param>
+    /// <summary>Runs the work on each rank; nothing may be left afterwards.</summary>
     static void Rounds(int ranks, ulong seed, Action<Bench> work)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
@@ -157,8 +204,12 @@ public unsafe class NcclTests
         where T : unmanaged, System.Numerics.IBinaryInteger<T>
     {
         foreach (var reduction in Enum.GetValues<NcclReduction>())
-            b.Repeat(round => b.Device.Upload(b.A,
-                    (ReadOnlySpan<T>)Enumerable.Range(0, count).Select(i => value(b.Rank, i + round)).ToArray(), b.Stream),
+            b.Repeat(
+                round =>
+                {
+                    T[] mine = [.. Enumerable.Range(0, count).Select(i => value(b.Rank, i + round))];
+                    b.Device.Upload<T>(b.A, mine, b.Stream);
+                },
                 () => b.Communicator.Reduce(b.A, count, type, reduction, b.Stream),
                 round => Assert.Equal([.. Enumerable.Range(0, count).Select(i => Enumerable.Range(0, b.Size)
                     .Select(r => value(r, i + round)).Aggregate((x, y) => reduction switch

@@ -26,9 +26,9 @@ sealed record EmulatedRank(ICollective Collective, Emulator Emulator, (int Major
     }
 }
 
-/// <summary>Runs the ranks of a run as threads of the test, each with its own emulated device. A library of the emulator
-/// holds one device, so each rank loads its own copy of the file. A test that uses it belongs to the collection
-/// "emulator".</summary>
+/// <summary>Runs the ranks of a run as threads of the test, each with its own emulated device. A library of the
+/// emulator holds one device, so each rank loads its own copy of the file. A test that uses it belongs to the
+/// collection "emulator".</summary>
 static class EmulatorRanks
 {
     public const int Most = 8;
@@ -44,8 +44,8 @@ static class EmulatorRanks
     });
     static readonly Emulator?[] emulators = new Emulator?[Most];
 
-    /// <summary>Runs the work once for each rank, and returns the results in the order of the ranks. The first exception
-    /// ends the host's collectives of all ranks, and is thrown.</summary>
+    /// <summary>Runs the work once for each rank, and returns the results in the order of the ranks. The first
+    /// exception ends the host's collectives of all ranks, and is thrown.</summary>
     /// <param name="seed">Schedule of the emulator; each rank has another one, unless it is 0.</param>
     /// <param name="machineSize">Ranks that act as those of one machine; 0 for all.</param>
     public static T[] Run<T>(int ranks, (int Major, int Minor) capability, ulong seed, Func<EmulatedRank, T> work,
