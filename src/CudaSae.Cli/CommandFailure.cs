@@ -1,4 +1,6 @@
 using System.Reflection;
+using CudaSae.Devices;
+using CudaSae.Distributed;
 using CudaSae.Files;
 using CudaSae.Model;
 
@@ -35,6 +37,8 @@ static class CommandFailure
     /// <summary>Returns one line for an exception that ended a command, and the exit code.</summary>
     static (string Message, int Code) Describe(Exception thrown) => Innermost(thrown) switch
     {
+        CudaException { OfOtherRank: true } e =>
+            ($"{e.Message}; resume the run", Watchdog.ExitCode),
         SaeException e => (SettingSpelling.ForCommandLine(e.Message), Commands.Refused),
         var e when AtomicFile.IsRefusal(e) =>
             ($"{AtomicFile.Reason(e)}; free some space or choose another folder", Commands.Refused),

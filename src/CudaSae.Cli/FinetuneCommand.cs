@@ -33,7 +33,7 @@ static class FinetuneCommand
         ranks.AddTo(command);
         settings.AddTo(command);
         readAs.AddTo(command);
-        command.SetAction(parsed => ranks.Run(parsed, all =>
+        command.SetAction(parsed => ranks.Run(parsed, settings.Backend, null, all =>
         {
             var folder = parsed.GetValue(run)!;
             var sae = SaeModel.Load(folder, readAs.Of(parsed));

@@ -8,7 +8,7 @@ namespace CudaSae.Cli;
 static class Launched
 {
     /// <summary>Commands that the ranks run together, and commands that any process may run.</summary>
-    static readonly string[] Together = ["train", "finetune", "ranks"], Anywhere = ["devices", "presets"];
+    static readonly string[] Together = ["train", "finetune", "verify", "ranks"], Anywhere = ["devices", "presets"];
 
     /// <summary>The place of this process among several; null for one process, and if the environment
     /// is contradictory, which train refuses.</summary>

@@ -43,6 +43,14 @@ static class Options
         };
     }
 
+    /// <summary>Creates an option for a value of an enum that may be left out.</summary>
+    public static Option<T?> Choice<T>(string name, string description) where T : struct, Enum => new(name)
+    {
+        Description = description,
+        HelpName = string.Join('|', Forms.NamesOf(typeof(T))),
+        CustomParser = result => Value(result, typeof(T), null, null) is T value ? value : null,
+    };
+
     /// <summary>Creates an option for a number that may be left out.</summary>
     public static Option<T?> Optional<T>(string name, string description, T least, T most)
         where T : struct, IComparable<T> => new(name)

@@ -1,5 +1,7 @@
 using System.CommandLine;
+using CudaSae.Backends;
 using CudaSae.Distributed;
+using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Cli;
 
@@ -9,14 +11,13 @@ sealed class RankOptions
     const string Ranks = "--ranks", Off = "off";
 
     readonly Option<RankMode> mode = Options.New(Ranks,
-        "auto: the processes that mpirun, mpiexec or srun start train one SAE together, each with a part of its "
-            + "latents; off: every process trains alone",
+        "auto: the processes that mpirun, mpiexec, srun, torchrun or a Kubernetes job start train one SAE together, each "
+            + "with a part of its latents; off: every process trains alone",
         RankMode.Auto);
-    readonly Option<SumOrder> order = Options.New("--sum-order",
-        "how ranks add reconstructions. chain has the bits of one process. ordered adds on all ranks at once, and its "
-            + "bits depend on the number of ranks and of ranks on a machine. fixed adds integers, and its bits are the "
-            + "same for every number of ranks",
-        SumOrder.Chain);
+    readonly Option<SumOrder?> order = Options.Choice<SumOrder>("--sum-order",
+        "how ranks add reconstructions. chain is the order of the CPU and has the bits of one process. ordered is the "
+            + "order of GPUs; it adds on all ranks at once, and its bits depend on the number of ranks and of ranks on a "
+            + "machine. fixed adds integers on the CPU, and its bits are the same for every number of ranks");
     readonly Option<int> timeout = Options.New("--collective-timeout",
         "seconds after which a rank that waits for the others ends with exit code 75; a wait before the first step or "
             + "for files may last 1800 s; 0: no limit",
@@ -36,8 +37,20 @@ sealed class RankOptions
         foreach (var option in All) command.Add(option);
     }
 
-    /// <inheritdoc cref="RunRanks.Run"/>
-    public int Run(ParseResult parsed, Func<RunRanks, int> command) => RunRanks.Run(parsed.GetValue(mode),
-        parsed.GetResult(order) is { Implicit: false } ? parsed.GetValue(order) : null,
-        TimeSpan.FromSeconds(parsed.GetValue(timeout)), command);
+    /// <summary>Runs a command on all ranks (<see cref="RunRanks.Run"/>).</summary>
+    /// <param name="backend">The option of the backend.</param>
+    /// <param name="folder">The folder of a run that may be resumed; null for a new run.</param>
+    public int Run(ParseResult parsed, Option<BackendKind> backend, string? folder, Func<RunRanks, int> command) =>
+        RunRanks.Run(parsed.GetValue(mode), parsed.GetValue(order), TimeSpan.FromSeconds(parsed.GetValue(timeout)),
+            () => BackendOf(parsed, backend, folder), command);
+
+    /// <summary>Returns the backend of a run whose ranks are not connected yet.</summary>
+    static BackendKind BackendOf(ParseResult parsed, Option<BackendKind> backend, string? folder)
+    {
+        if (Settings.Given(parsed, backend) || folder is null
+            || !File.Exists(Path.Combine(folder, RunRecord.FileName)))
+            return parsed.GetValue(backend);
+        try { return Enum.Parse<BackendKind>(RunRecord.Load(folder).Backend); }
+        catch (SaeException) { return BackendKind.Auto; }       // the command refuses the record
+    }
 }

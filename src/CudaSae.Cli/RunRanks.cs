@@ -1,3 +1,4 @@
+using CudaSae.Backends;
 using CudaSae.Distributed;
 using CudaSae.Files;
 
@@ -15,31 +16,36 @@ sealed class RunRanks
     /// <summary>The ranks; null for one process.</summary>
     public ICollective? Collective { get; }
 
-    /// <summary>The requested order of sums over ranks; null for that of the run, or for a chain.</summary>
+    /// <summary>The requested order of sums over ranks; null for that of the run, or of its backend.</summary>
     public SumOrder? Order { get; }
 
     /// <summary>Whether this process prints and writes the folder of the run.</summary>
     public bool IsRoot => Collective is not { Rank: > 0 };
 
     /// <summary>Runs a command on all ranks. An error on one rank ends all of them.</summary>
-    /// <param name="order">The order of sums over ranks; null for that of the run, or for a chain.</param>
+    /// <param name="order">The order of sums over ranks; null for that of the run, or of its backend.</param>
     /// <param name="timeout">The longest wait for other ranks; 0 for no limit.</param>
+    /// <param name="kind">Returns the backend of the run, if there are several ranks.</param>
     /// <param name="command">Returns the exit code, which is the same on all ranks.</param>
     /// <returns>The exit code.</returns>
-    public static int Run(RankMode mode, SumOrder? order, TimeSpan timeout, Func<RunRanks, int> command)
+    public static int Run(RankMode mode, SumOrder? order, TimeSpan timeout, Func<BackendKind> kind,
+        Func<RunRanks, int> command)
     {
-        ICollective? joined;
-        try { joined = Ranks.Open(mode); }
-        catch (SaeException) when (Launched.Place is { LocalRank: > 0 })
+        if (Ranks.Place(mode) is not { } place) return command(new(null, order));
+        var watchdog = new Watchdog(place.Rank, timeout == default ? TimeSpan.MaxValue : timeout,
+            line => Watchdog.EndProcess($"{Commands.Program}: {line}"));
+        WatchedCollective collective;
+        try
         {
-            // The first rank of the machine reports this error, which all have.
-            Thread.Sleep(CommandFailure.FirstIsRoot);
-            return Commands.Refused;
+            watchdog.Enter("connection");
+            collective = new(RankConnection.Open(place, kind()), watchdog);
+            watchdog.Leave();
         }
-        if (joined is null) return command(new(null, order));
-        var watchdog = timeout == default ? null
-            : new Watchdog(joined.Rank, timeout, line => Watchdog.EndProcess($"{Commands.Program}: {line}"));
-        var collective = watchdog is null ? joined : new WatchedCollective(joined, watchdog);
+        catch (SaeException e)
+        {
+            watchdog.Dispose();
+            return RefuseConnection(e, place);
+        }
         if (collective.Rank > 0) StandardOutput.Drop();
         try
         {
@@ -52,6 +58,14 @@ sealed class RunRanks
         catch (Exception e) { return End(collective, e, Commands.Program); }
     }
 
+    static int RefuseConnection(SaeException e, RankEnvironment place)
+    {
+        if (!place.StartsMpi || place.LocalRank == 0) return CommandFailure.Report(e, Commands.Program, place.Rank);
+        // The first rank of the machine reports this error, which all have.
+        Thread.Sleep(CommandFailure.FirstIsRoot);
+        return Commands.Refused;
+    }
+
     /// <summary>Reports an error in the command line of a process that has not joined the ranks yet. It joins them
     /// first, so that it ends those that wait for it.</summary>
     /// <param name="arguments">The command line.</param>
@@ -62,8 +76,9 @@ sealed class RunRanks
         ICollective? collective = null;
         try
         {
-            if (Launched.Place is { StartsMpi: true } && !RankOptions.IsOff(arguments))
-                collective = Ranks.Open(RankMode.Auto);
+            if (Launched.Place is { } place && RankConnection.UsesMpi(place, RankEnvironment.OfProcess)
+                && !RankOptions.IsOff(arguments))
+                collective = Ranks.OpenMpi(place);
         }
         catch (SaeException) { }        // the error in the command line comes first
         return collective is null ? CommandFailure.Report(fault, program, Launched.Place?.Rank)

@@ -50,7 +50,9 @@ static class TrainCommand
             tensorBoard, density, verbose };
         ranks.AddTo(command);
         settings.AddTo(command);
-        command.SetAction(parsed => ranks.Run(parsed, all =>
+        string? Known(ParseResult parsed) =>
+            parsed.GetValue(resume) ?? (parsed.GetValue(ifAny) ? parsed.GetValue(output) : null);
+        command.SetAction(parsed => ranks.Run(parsed, settings.Backend, Known(parsed), all =>
         {
             int? port = parsed.GetResult(watch) is { Implicit: false } ? parsed.GetValue(watch) ?? 0 : null;
             var (every, events) = (parsed.GetValue(density), parsed.GetValue(tensorBoard));

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using CudaSae.Distributed;
 using CudaSae.Lab.Verification;
 
 namespace CudaSae.Cli;
@@ -15,27 +16,40 @@ static class VerifyCommand
         var only = Options.New("--case", "only cases whose name contains this", "");
         var later = new Option<string?>(VerifyProcesses.Option) { Hidden = true };
         var command = new Command("verify",
-            "Compare every backend of this machine with the double-precision reference.")
+            "Compare every backend of this machine with the double-precision reference. The processes that mpirun, "
+                + "mpiexec, srun or torchrun start run each case together, and each holds a part of the latents.")
         {
             backend, schedules, only, later,
         };
-        command.SetAction(parsed =>
+        command.SetAction(parsed => RunRanks.Run(RankMode.Auto, null, Watchdog.Standard,
+            () => parsed.GetValue(backend), all =>
         {
             var name = parsed.GetValue(only)!;
             VerifyCase[] cases = [.. VerifyCase.All.Where(c => c.Name.Contains(name, StringComparison.Ordinal))];
             if (cases.Length == 0) throw new SaeException($"--case {name}: no case has this in its name");
-            using var targets = new VerifyTargets(parsed.GetValue(backend), parsed.GetValue(schedules));
-            var runs = targets.All.SelectMany(target => Runs(target, cases)).ToArray();
-            VerifyRun Open(Action<VerifyProgress> keep) => new(runs, keep);
+            using var targets = new VerifyTargets(parsed.GetValue(backend), parsed.GetValue(schedules), all.Collective);
+            var first = parsed.GetValue(later) is null;
+            var runs = targets.All.SelectMany(target => Runs(targets, target, cases, first)).ToArray();
+            VerifyRun Open(Action<VerifyProgress> keep) => new(runs, keep, all.Collective);
             if (parsed.GetValue(later) is { } file) return VerifyProcesses.Later(file, Open);
             if (targets.NoGpu is { } why) Console.WriteLine($"cuda left out: {why}");
-            var end = VerifyProcesses.First(Open);
+            if (all.Collective is { } ranks) Console.WriteLine($"ranks: {ranks.Description}");
+            var end = all.Collective is null ? VerifyProcesses.First(Open) : VerifyProcesses.Only(Open);
             Console.WriteLine(end.Sentence);
             return end is { Differing: 0, Failed: 0 } ? 0 : 1;
-        });
+        }));
         return command;
     }
 
-    static IEnumerable<(VerifyTarget, VerifyCase)> Runs(VerifyTarget target, IEnumerable<VerifyCase> cases) =>
-        cases.Where(c => c.UsesTopKEncoder || !target.TopKOnly).Select(c => (target, c));
+    /// <summary>Returns the cases of a target, and prints those that its ranks cannot run.</summary>
+    static IEnumerable<(VerifyTarget, VerifyCase)> Runs(VerifyTargets targets, VerifyTarget target,
+        IEnumerable<VerifyCase> cases, bool prints)
+    {
+        foreach (var c in cases.Where(c => c.UsesTopKEncoder || !target.TopKOnly))
+        {
+            var fitted = targets.Fit(target, c, out var why);
+            if (why.Length == 0) yield return (target, fitted);
+            else if (prints) Console.WriteLine($"{target.Name}: {c.Name}: left out: {why}");
+        }
+    }
 }

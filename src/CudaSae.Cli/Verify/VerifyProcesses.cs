@@ -37,6 +37,16 @@ static class VerifyProcesses
         }
     }
 
+    /// <summary>Runs the cases in this process alone, which is one of several ranks.</summary>
+    /// <exception cref="SaeException">An error ended the context of a rank.</exception>
+    public static VerifyProgress Only(Func<Action<VerifyProgress>, VerifyRun> open)
+    {
+        var (progress, lost) = open(static _ => { }).From(default);
+        return !lost ? progress
+            : throw new SaeException("the error ended a rank's context: the remaining cases were not run",
+                kind: SaeErrorKind.Device);
+    }
+
     /// <summary>Runs a later process's cases, in that process.</summary>
     public static int Later(string file, Func<Action<VerifyProgress>, VerifyRun> open)
     {

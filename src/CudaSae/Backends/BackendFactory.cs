@@ -55,11 +55,16 @@ static class BackendFactory
         config.Validate();
         SpecRules.Check(spec, config);
         why = $"Backend = {kind}";
-        if (shard is not null && kind is not (BackendKind.Cpu or BackendKind.Auto))
-            throw KernelsAreNotSharded(kind, shard);
-        if (shard is not null && kind == BackendKind.Auto) why = $"{Sharded(shard)} trains on the CPU";
-        if (kind == BackendKind.Cpu || shard is not null)
+        if (shard is { Ranks: 1 } && kind is not (BackendKind.Cpu or BackendKind.Auto))
+            throw new SaeException($"Backend = {kind}: {Alone(shard)} trains on the CPU only; choose Backend = Cpu, or "
+                + "leave the order of sums out");
+        if (shard is not null && kind == BackendKind.Auto)
+            why = $"{(shard.Ranks > 1 ? $"an SAE on {shard.Ranks} ranks" : Alone(shard))} trains on the CPU";
+        if (kind == BackendKind.Cpu || shard is not null && kind == BackendKind.Auto)
             return CreateCpu(spec, config, inputType, plan, ref why, trainRows, shard);
+        if (shard is not null)
+            return CreateOnKernels(RankDevice.Open(kind, shard.Collective), spec, config, inputType, plan, trainRows,
+                shard);
         if (kind != BackendKind.Auto) return CreateOnKernels(Open(kind), spec, config, inputType, plan, trainRows);
         if (CudaDevice.TryOpen(0, out var problem) is not { } device)
         {
@@ -91,44 +96,65 @@ static class BackendFactory
                 + "leave it out, or train on a GPU");
         var threads = shard is null ? 0 : CoreShare.Threads(shard.Collective);
         var plans = CpuBackend.PlanFor(spec, config, inputType, threads, shard);
-        plans.Add(HostCopy, HostCopyBytes(spec, shard?.Count));
-        if (shard is { IsRoot: true, Ranks: > 1 }) plans.Add("weights of all ranks, to save", HostCopyBytes(spec));
+        AddHostCopies(plans, spec, shard);
         plan(plans, Host);
-        var here = shard?.Collective.LocalSize ?? 1;
-        plans.Require(HostMemory.AvailableBytes() / here, here == 1 ? Host : $"{Host}, divided among {here} ranks");
+        RequireHost(plans, shard);
         return new(spec, config, inputType, threads, shard);
     }
 
-    static SaeException KernelsAreNotSharded(BackendKind kind, ShardPlan shard) => new(
-        $"Backend = {kind}: {Sharded(shard)} trains on the CPU only; choose Backend = Cpu"
-            + (shard.Ranks > 1 ? ", or start one process" : ", or leave the order of sums out"));
+    static string Alone(ShardPlan shard) => $"an SAE with the order of sums {shard.Order}";
 
-    static string Sharded(ShardPlan shard) =>
-        shard.Ranks > 1 ? $"an SAE on {shard.Ranks} ranks" : $"an SAE with the order of sums {shard.Order}";
+    /// <summary>Adds the weights in float32 on the host.</summary>
+    static void AddHostCopies(MemoryPlan plan, SaeSpec spec, ShardPlan? shard)
+    {
+        plan.Add(HostCopy, HostCopyBytes(spec, shard?.Count));
+        if (shard is { IsRoot: true, Ranks: > 1 }) plan.Add("weights of all ranks, to save", HostCopyBytes(spec));
+    }
+
+    static void RequireHost(MemoryPlan plan, ShardPlan? shard)
+    {
+        var here = shard?.Collective.LocalSize ?? 1;
+        plan.Require(HostMemory.AvailableBytes() / here, here == 1 ? Host : $"{Host}, divided among {here} ranks");
+    }
 
     /// <summary>Makes a backend on the kernels.</summary>
     /// <param name="device">The backend owns it; it is disposed on failure.</param>
     static KernelBackend CreateOnKernels(
         IDevice device, SaeSpec spec, TrainConfig config, InputType inputType, Action<MemoryPlan, string> plan,
-        long trainRows)
+        long trainRows, ShardPlan? shard = null)
     {
-        PoolPlan pool;
+        PoolPlan pool = default;
         try
         {
-            var copy = new MemoryPlan();
-            copy.Add(HostCopy, HostCopyBytes(spec));
-            copy.Require(HostMemory.AvailableBytes(), Host);
-            var plans = KernelBackend.PlanFor(spec, config, inputType);
-            pool = PoolPlan.For(config, trainRows, spec.RowWidth * inputType.Bytes(),
-                device.FreeBytes() - plans.TotalBytes);
-            plan(plans.With(pool.Name, pool.Bytes), device.Info.Name);
+            // A plan that fits on all ranks precedes the connection of their devices.
+            RankAgreement.Do(shard?.Collective, () =>
+            {
+                if (shard is not null) RankRules.Check(spec, config, shard);
+                var copy = new MemoryPlan();
+                AddHostCopies(copy, spec, shard);
+                RequireHost(copy, shard);
+                var plans = KernelBackend.PlanFor(spec, config, inputType, shard);
+                pool = PoolPlan.For(config, trainRows, spec.RowWidth * inputType.Bytes(),
+                    device.FreeBytes() - plans.TotalBytes);
+                var whole = plans.With(pool.Name, pool.Bytes);
+                plan(whole, device.Info.Name);
+                if (shard is not null) whole.Require(device.FreeBytes(), device.Info.Name);
+            });
+            if (shard is not null) Watch(device, shard.Collective);
         }
         catch
         {
             device.Dispose();
             throw;
         }
-        return new(device, spec, config, inputType, ownsDevice: true, pool);
+        return new(device, spec, config, inputType, ownsDevice: true, pool, shard);
+    }
+
+    /// <summary>Lets the ranks' watchdog limit waits for the device, and find errors of its network.</summary>
+    public static void Watch(IDevice device, ICollective ranks)
+    {
+        device.Waits = begins => ranks.Waiting(begins ? "device work" : null);
+        ranks.Watch(device.GroupError);
     }
 
     /// <summary>Returns the kind of a backend that was made for <paramref name="kind"/>: the choice of Auto, otherwise

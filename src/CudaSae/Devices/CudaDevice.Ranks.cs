@@ -3,7 +3,15 @@ namespace CudaSae.Devices;
 /// <summary>Groups of devices, by NCCL.</summary>
 sealed unsafe partial class CudaDevice
 {
+    const int PciBus = 33, PciDevice = 34, PciDomain = 50;      // CUdevice_attribute
+
     Nccl? nccl;
+    volatile NcclCommunicator? joined;      // the last one
+
+    public Action<bool>? Waits { get; set; }
+
+    /// <summary>The place of a GPU in its machine.</summary>
+    public long Location => ((long)Attribute(PciDomain) << 32) | ((long)Attribute(PciBus) << 16) | (uint)Attribute(PciDevice);
 
     Nccl OpenNccl()
     {
@@ -21,13 +29,26 @@ sealed unsafe partial class CudaDevice
 
     public NcclCommunicator Connect(byte[] id, int rank, int size)
     {
+<<<<<<< HEAD
         if (id.Length != Nccl.IdBytes)
             throw new ArgumentException($"an id of NCCL has {Nccl.IdBytes} bytes", nameof(id));
         return new(this, OpenNccl(), id, rank, size);
+=======
+        if (id.Length != Nccl.IdBytes) throw new ArgumentException($"an id of NCCL has {Nccl.IdBytes} bytes", nameof(id));
+        var made = new NcclCommunicator(this, OpenNccl(), id, rank, size);
+        joined = made;
+        return made;
+>>>>>>> 841ce3d6f8286592a4eacc6e61f9aedb6781d658
     }
 
-    /// <summary>Announces the begin or the end of a call of NCCL that waits for other ranks.</summary>
-    internal void Announce(bool begins) => ((IDevice)this).Waits?.Invoke(begins);
+    public string? GroupError() => joined?.AsyncError();
+
+    /// <summary>Throws if this device cannot join others.</summary>
+    /// <exception cref="SaeException">NCCL is not installed, or it is too old.</exception>
+    public void RequireNccl() => OpenNccl();
+
+    /// <summary>Announces the begin or the end of a call that waits for the device, or for other ranks.</summary>
+    internal void Announce(bool begins) => Waits?.Invoke(begins);
 
     /// <summary>Prepares the release of a communicator, also on a lost device.</summary>
     internal void Leave() => _ = driver.setContext(context);

@@ -32,7 +32,15 @@ sealed unsafe partial class CudaDevice
     public void Synchronize(nint stream)
     {
         Enter();
-        driver.Check(driver.synchronize(stream));
+        Announce(true);
+        try { driver.Check(driver.synchronize(stream)); }
+        finally { Announce(false); }
+    }
+
+    public void SynchronizeAll()
+    {
+        Enter();
+        driver.Check(driver.synchronizeContext());
     }
 
     public nint CreateEvent(bool timing = false)
@@ -60,7 +68,9 @@ sealed unsafe partial class CudaDevice
     public void WaitOnHost(nint handle)
     {
         Enter();
-        driver.Check(driver.synchronizeEvent(handle));
+        Announce(true);
+        try { driver.Check(driver.synchronizeEvent(handle)); }
+        finally { Announce(false); }
     }
 
     public float ElapsedMs(nint from, nint to)

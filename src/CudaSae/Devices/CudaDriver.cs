@@ -23,6 +23,7 @@ sealed unsafe class CudaDriver
         retainContext = (delegate* unmanaged<nint*, int, int>)Get("cuDevicePrimaryCtxRetain");
         releaseContext = (delegate* unmanaged<int, int>)Get("cuDevicePrimaryCtxRelease_v2");
         setContext = (delegate* unmanaged<nint, int>)Get("cuCtxSetCurrent");
+        synchronizeContext = (delegate* unmanaged<int>)Get("cuCtxSynchronize");
         memoryInfo = (delegate* unmanaged<nuint*, nuint*, int>)Get("cuMemGetInfo_v2");
         allocate = (delegate* unmanaged<ulong*, nuint, int>)Get("cuMemAlloc_v2");
         free = (delegate* unmanaged<ulong, int>)Get("cuMemFree_v2");
@@ -74,6 +75,7 @@ sealed unsafe class CudaDriver
     public readonly delegate* unmanaged<nint*, int, int> retainContext;
     public readonly delegate* unmanaged<int, int> releaseContext;
     public readonly delegate* unmanaged<nint, int> setContext;
+    public readonly delegate* unmanaged<int> synchronizeContext;
     public readonly delegate* unmanaged<nuint*, nuint*, int> memoryInfo;
     public readonly delegate* unmanaged<ulong*, nuint, int> allocate;
     public readonly delegate* unmanaged<ulong, int> free;

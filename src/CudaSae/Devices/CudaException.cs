@@ -6,9 +6,14 @@ sealed class CudaException(int code, string message, SaeErrorKind kind)
     : SaeException(message, null, kind)
 {
     const int OutOfMemory = 2;      // CUDA_ERROR_OUT_OF_MEMORY
+    const int ExternalDevice = 911;     // CUDA_ERROR_EXTERNAL_DEVICE
+    const int NcclSystem = 2, NcclRemote = 6;       // ncclResult_t
 
     /// <summary>The CUresult, the cublasStatus_t of a cuBLAS call, or the ncclResult_t of an NCCL call.</summary>
     public int Code { get; } = code;
+
+    /// <summary>Whether another rank or the network between the ranks has failed, so that the run can be resumed.</summary>
+    public bool OfOtherRank { get; private init; }
 
     /// <summary>Whether all further calls of this process on the device fail.</summary>
     public bool EndsContext { get; private init; }
@@ -29,13 +34,20 @@ sealed class CudaException(int code, string message, SaeErrorKind kind)
             + (report.Length > 0 ? $"; {report}" : ""),
             result == OutOfMemory ? SaeErrorKind.Memory : SaeErrorKind.Device)
         {
-            EndsContext = Ends(result),
+            EndsContext = Ends(result), OfOtherRank = result == ExternalDevice,
         };
 
     internal static CudaException OfCublas(int status, string call) =>
         new(status, $"cuBLAS status {status} in {call}", SaeErrorKind.Device);
 
-    internal static CudaException OfNccl(int result, string message) => new(result, message, SaeErrorKind.Device);
+    /// <summary>Makes the error of a failed NCCL call.</summary>
+    /// <param name="message">The error with its number, and the call.</param>
+    internal static CudaException OfNccl(int result, string message, string call) =>
+        new(result, message, SaeErrorKind.Device)
+        {
+            // A system error of the first call is one of the configuration.
+            OfOtherRank = result == NcclRemote || result == NcclSystem && call != "ncclCommInitRank",
+        };
 
     static string Meaning(string? name, string? sentence) =>
         string.IsNullOrEmpty(name) ? "" : string.IsNullOrEmpty(sentence) ? $" ({name})" : $" ({name}: {sentence})";

@@ -120,7 +120,7 @@ sealed unsafe class Nccl
     /// last message.</summary>
     public void Check(int result, string call, nint communicator = 0)
     {
-        if (result != 0) throw CudaException.OfNccl(result, Describe(result, call, communicator));
+        if (result != 0) throw CudaException.OfNccl(result, Describe(result, call, communicator), call);
     }
 
     /// <inheritdoc cref="Check"/>

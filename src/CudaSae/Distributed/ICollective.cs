@@ -57,6 +57,18 @@ unsafe interface ICollective : IDisposable
     /// reading files.</summary>
     void WaitsLong(bool begins) { }
 
+    /// <summary>Announces the begin of a wait that depends on other ranks and is not a call of this interface, such as
+    /// one for the device; null for its end. Only waits of the thread that trains count.</summary>
+    void Waiting(string? what) { }
+
+    /// <summary>Returns an error that the library found in the background; null for none. Any thread may call
+    /// it.</summary>
+    string? Fault() => null;
+
+    /// <summary>Adds a check for an error in the background, such as one of the network. It returns the error, or null
+    /// for none, and any thread may call it.</summary>
+    void Watch(Func<string?> fault) { }
+
     /// <summary>Ends the run on all ranks: calls of other ranks that wait fail, or their processes end.</summary>
     /// <param name="exitCode">Exit code of the processes, where the ranks are processes.</param>
     void Abort(int exitCode);

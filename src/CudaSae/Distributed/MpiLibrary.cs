@@ -5,7 +5,7 @@ namespace CudaSae.Distributed;
 
 /// <summary>The functions of MPI that the engine uses, from the library that is installed. One table of function
 /// pointers serves every implementation (<see cref="MpiAbi"/>).</summary>
-sealed unsafe partial class MpiLibrary
+sealed unsafe class MpiLibrary
 {
     /// <summary>Variable with the name or path of the library.</summary>
     public const string Variable = "CUDASAE_MPI";
@@ -93,7 +93,7 @@ sealed unsafe partial class MpiLibrary
     {
         why = OperatingSystem.IsLinux() ? "" : "several ranks need Linux";
         if (why.Length > 0) return null;
-        _ = SetVariable(UcxSignals, SignalsOfUcx, overwrite: 0);
+        _ = NativeProcess.SetVariable(UcxSignals, SignalsOfUcx, overwrite: 0);
         foreach (var name in names)
             if (NativeLibrary.TryLoad(name, out var handle))
                 try
@@ -136,8 +136,4 @@ sealed unsafe partial class MpiLibrary
         }
         return null;
     }
-
-    // Environment.SetEnvironmentVariable does not reach getenv of native libraries.
-    [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int SetVariable(string name, string value, int overwrite);
 }

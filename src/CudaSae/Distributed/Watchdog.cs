@@ -1,13 +1,13 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
-using System.Runtime.InteropServices;
-using System.Text;
 
 namespace CudaSae.Distributed;
 
-/// <summary>A thread that ends the process if one collective lasts too long: MPI does not report a network that was
-/// cut or a rank that has stopped. It counts the time in which this process runs, so a job that is suspended as a whole
-/// may continue.</summary>
-sealed partial class Watchdog : IDisposable
+/// <summary>A thread that ends the process if one collective or one wait for the device lasts too long: MPI does not
+/// report a network that was cut or a rank that has stopped. It counts the time in which this process runs, so a job
+/// that is suspended as a whole may continue. The thread also ends the process after an error that a library finds in
+/// the background.</summary>
+sealed class Watchdog : IDisposable
 {
     /// <summary>Exit code of a process that a watchdog ends (EX_TEMPFAIL): the run may be resumed.</summary>
     public const int ExitCode = 75;
@@ -19,7 +19,6 @@ sealed partial class Watchdog : IDisposable
     /// announced wait, such as one for a rank that writes a file.</summary>
     public static readonly TimeSpan Long = TimeSpan.FromSeconds(1800);
 
-    const int StandardError = 2;
     static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(1);
 
     readonly int rank;
@@ -33,6 +32,7 @@ sealed partial class Watchdog : IDisposable
     volatile int begun;             // steps that have begun in this process
     volatile bool waitsLong;
     volatile string advice = "start the command again";
+    readonly ConcurrentQueue<Func<string?>> faults = [];
 
     /// <param name="rank">Number of this rank.</param>
     /// <param name="limit">Longest time in one collective, above 0.</param>
@@ -53,14 +53,18 @@ sealed partial class Watchdog : IDisposable
     /// <summary>Whether waits are announced as long.</summary>
     public bool WaitsLong { set => waitsLong = value; }
 
-    /// <summary>Begins a collective.</summary>
+    /// <summary>Adds a check for an error in the background. It returns the error, or null for none, and any thread may
+    /// call it.</summary>
+    public void Watch(Func<string?> fault) => faults.Enqueue(fault);
+
+    /// <summary>Begins a collective, or a wait for the device.</summary>
     public void Enter(string name)
     {
         Volatile.Write(ref number, number + 1);
         call = name;
     }
 
-    /// <summary>Ends a collective.</summary>
+    /// <summary>Ends what <see cref="Enter"/> began.</summary>
     public void Leave() => call = null;
 
     /// <summary>Begins a step.</summary>
@@ -83,6 +87,11 @@ sealed partial class Watchdog : IDisposable
         var clock = Stopwatch.StartNew();
         while (!stop.Wait(pause))
         {
+            if (faults.Select(fault => fault()).FirstOrDefault(error => error is not null) is { } found)
+            {
+                end(FormattableString.Invariant($"rank {rank}: {found} (step {Volatile.Read(ref step)}); {advice}"));
+                return;
+            }
             var (now, name, at) = (clock.Elapsed, call, Volatile.Read(ref number));
             var passed = now - last < 2 * pause ? now - last : 2 * pause;       // more if the process was suspended
             waited = name is not null && at == seen ? waited + passed : default;
@@ -95,13 +104,11 @@ sealed partial class Watchdog : IDisposable
         }
     }
 
-    /// <summary>Prints a line on the error stream and ends the process at once. Handlers of an orderly exit, such as
-    /// those of MPI, would wait for the other ranks.</summary>
+    /// <summary>Prints a line on the error stream and ends the process at once.</summary>
     public static void EndProcess(string line)
     {
-        var bytes = Encoding.UTF8.GetBytes(line + "\n");
-        _ = Write(StandardError, bytes, bytes.Length);
-        Exit(ExitCode);
+        NativeProcess.PrintError(line);
+        NativeProcess.Exit(ExitCode);
     }
 
     public void Dispose()
@@ -110,10 +117,4 @@ sealed partial class Watchdog : IDisposable
         if (Thread.CurrentThread != thread) thread.Join();
         stop.Dispose();
     }
-
-    [LibraryImport("libc", EntryPoint = "write")]
-    private static partial nint Write(int file, byte[] bytes, nint count);
-
-    [LibraryImport("libc", EntryPoint = "_exit")]
-    private static partial void Exit(int code);
 }

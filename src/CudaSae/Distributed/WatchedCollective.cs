@@ -2,10 +2,20 @@ namespace CudaSae.Distributed;
 
 /// <summary>Collectives with a limit of time, which a <see cref="Watchdog"/> enforces. A call costs a few writes to
 /// memory.</summary>
-/// <param name="inner">Owned.</param>
-/// <param name="watchdog">Owned.</param>
-sealed unsafe class WatchedCollective(ICollective inner, Watchdog watchdog) : ICollective
+sealed unsafe class WatchedCollective : ICollective
 {
+    readonly ICollective inner;
+    readonly Watchdog watchdog;
+    int trainer = Environment.CurrentManagedThreadId;       // the thread whose waits count
+
+    /// <param name="inner">Owned.</param>
+    /// <param name="watchdog">Owned.</param>
+    public WatchedCollective(ICollective inner, Watchdog watchdog)
+    {
+        (this.inner, this.watchdog) = (inner, watchdog);
+        watchdog.Watch(inner.Fault);
+    }
+
     public int Rank => inner.Rank;
     public int Size => inner.Size;
     public int LocalSize => inner.LocalSize;
@@ -74,7 +84,20 @@ sealed unsafe class WatchedCollective(ICollective inner, Watchdog watchdog) : IC
         watchdog.Leave();
     }
 
-    public void AtStep(long step) => watchdog.AtStep(step);
+    public void AtStep(long step)
+    {
+        trainer = Environment.CurrentManagedThreadId;
+        watchdog.AtStep(step);
+    }
+
+    public void Waiting(string? what)
+    {
+        if (Environment.CurrentManagedThreadId != trainer) return;
+        if (what is null) watchdog.Leave();
+        else watchdog.Enter(what);
+    }
+
+    public void Watch(Func<string?> fault) => watchdog.Watch(fault);
 
     public void WaitsLong(bool begins) => watchdog.WaitsLong = begins;
 

@@ -22,6 +22,7 @@ sealed class TrainingRun : IDisposable
     readonly ICollective? ranks;
     ShardPlan? shard;
     TrainingStart? start;
+    bool ordersNow;                         // whether the order of sums was not recorded before
     bool warns;                             // whether a warning on the rows is still to be given
     Runner? runner;
 
@@ -60,7 +61,7 @@ sealed class TrainingRun : IDisposable
     /// <param name="like">The start of another run over the same rows with the same seed, whose statistics are used;
     /// null to measure them.</param>
     /// <param name="ranks">The ranks of the run, which all make it; null for one process.</param>
-    /// <param name="order">The order of sums over ranks; null for a chain.</param>
+    /// <param name="order">The order of sums over ranks; null for that of the backend.</param>
     /// <exception cref="SaeException">The rows do not have the SAE's width.</exception>
     public static TrainingRun New(RunData data, SaeSpec spec, TrainConfig config, BackendKind kind,
         string? folder = null, RunOrigin? origin = null, TrainingStart? like = null,
@@ -87,21 +88,30 @@ sealed class TrainingRun : IDisposable
     public string Open(Action<MemoryPlan, string>? plan = null, bool share = false)
     {
         var kind = Enum.Parse<BackendKind>(Record.Backend);
+        var chosen = "";
+        if (ranks is not null) kind = RankDevice.Agreed(kind, ranks, out chosen);
+        shard = Share(kind);
         var backend = BackendFactory.Create(kind, Record.Spec, Record.Config, Data.Source.Type,
-            plan ?? (static (_, _) => { }), out var why, share ? 0 : Data.TrainRows,
-            shard = Share());
+            plan ?? (static (_, _) => { }), out var why, share ? 0 : Data.TrainRows, shard);
         runner = new(backend, Data.Source, Data.TrainRows,
             new(Record.InputScale, Record.Variance, Record.TargetScale));
         Record = Record with { Backend = BackendFactory.Taken(kind, backend).ToString() };
-        return why;
+        return ranks is null ? why : chosen + why[$"Backend = {kind}".Length..];
     }
 
-    /// <summary>The share of this rank. One process has one for sums in fixed point, and otherwise null.</summary>
-    ShardPlan? Share()
+    /// <summary>Returns the share of this rank. One process has one for sums in fixed point, and otherwise null. Without
+    /// a stated order, ranks on the CPU add in a chain, and kernels in the order of the ranks, which the record then
+    /// states.</summary>
+    ShardPlan? Share(BackendKind kind)
     {
-        var order = Record.SumOrder ?? SumOrder.Chain;
-        return ranks is not null ? new(ranks, Record.Spec, order)
-            : order == SumOrder.Fixed ? new(new SingleCollective(), Record.Spec, order) : null;
+        if (ranks is null)
+            return Record.SumOrder == SumOrder.Fixed ? new(new SingleCollective(), Record.Spec, SumOrder.Fixed) : null;
+        if (Record.SumOrder is null && kind != BackendKind.Cpu)
+        {
+            Record = Record with { SumOrder = SumOrder.Ordered };
+            ordersNow = true;
+        }
+        return new(ranks, Record.Spec, Record.SumOrder ?? SumOrder.Chain);
     }
 
     /// <summary>Sets the backend's weights, from the newest checkpoint in the folder or from the start, and saves the
@@ -117,7 +127,7 @@ sealed class TrainingRun : IDisposable
         if (resumes) Runner.Resume(Folder!, note);
         else if (start is null) start = StartAgain(note);
         foreach (var change in changes) Note(change, note);
-        NoteSumRanks(note);
+        NoteSumRanks(note, resumes);
         if (Folder is not null) RankAgreement.OnRoot(ranks, () => Record.Save(Folder));
         if (resumes) return;
         if (warns && start!.Warning is { } warning) note(warning);
@@ -135,12 +145,13 @@ sealed class TrainingRun : IDisposable
 
     /// <summary>Records the numbers of ranks on which the order of sums depends, and notes that they have
     /// changed.</summary>
-    void NoteSumRanks(Action<string> note)
+    void NoteSumRanks(Action<string> note, bool resumes)
     {
         int[]? now = Record.SumOrder == SumOrder.Ordered ? [shard?.Ranks ?? 1, shard?.MachineSize ?? 1] : null;
+        var order = now is null ? "" : $"sums in the order of {now[0]} ranks, {now[1]} on a machine; before, of ";
         if (now is not null && Record.SumRanks is { Length: 2 } before && !now.AsSpan().SequenceEqual(before))
-            Note($"sums in the order of {now[0]} ranks, {now[1]} on a machine; before, of {before[0]} ranks, "
-                + $"{before[1]} on a machine", note);
+            Note($"{order}{before[0]} ranks, {before[1]} on a machine", note);
+        else if (ordersNow && resumes) Note($"{order}one process", note);
         Record = Record with { SumRanks = now };
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using CudaSae.Backends;
 using CudaSae.Distributed;
 using CudaSae.Files.Zip;
@@ -19,6 +20,8 @@ static class StepAgreement
 
     /// <summary>Compares a checksum of a batch on all ranks, at the first step of the process and then every 1000
     /// steps.</summary>
+    /// <param name="slot">The slot of the batch. Rows in a pool on the device are compared after the step
+    /// (<see cref="RequireSameTargets"/>).</param>
     /// <param name="step">The step that reads the batch, from 1.</param>
     /// <param name="first">Whether it is the first step of the process.</param>
     /// <exception cref="SaeException">The ranks read different rows.</exception>
@@ -26,10 +29,28 @@ static class StepAgreement
     {
         if (backend.Shard is not { } shard) return;
         shard.Collective.AtStep(step);
-        if (step % SameRowsEvery != 1) return;
-        long sum = Crc32.Append(0, backend.InputSlot(slot));
+        if (IsDue(step, first) && slot < IRowPool.FirstSlot)
+            RequireSame(shard.Collective, Crc32.Append(0, backend.InputSlot(slot)), step);
+    }
+
+    /// <summary>Compares a checksum of the target of the last step on all ranks, if its rows came from a pool on the
+    /// device. It waits for the step.</summary>
+    /// <param name="slot">The slot of the batch.</param>
+    /// <inheritdoc cref="RequireSameRows"/>
+    public static void RequireSameTargets(IBackend backend, int slot, long step, bool first)
+    {
+        if (backend.Shard is not { } shard || slot < IRowPool.FirstSlot || !IsDue(step, first)) return;
+        var target = new float[(long)backend.Config.BatchRows * backend.Spec.OutputWidth];
+        backend.ReadTarget(target);
+        RequireSame(shard.Collective, Crc32.Append(0, MemoryMarshal.AsBytes(target.AsSpan())), step);
+    }
+
+    static bool IsDue(long step, bool first) => first || step % SameRowsEvery == 1;
+
+    static void RequireSame(ICollective ranks, long sum, long step)
+    {
         Span<long> extremes = [sum, -sum];
-        shard.Collective.Max(extremes);
+        ranks.Max(extremes);
         if (extremes[0] != -extremes[1])
             throw new SaeException($"the ranks read different rows at step {step}: their data files differ; copy the "
                 + "same files to all machines", kind: SaeErrorKind.Files);

@@ -94,7 +94,8 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
     void TakeStep(int slot)
     {
         var late = log.IsLogged(Step) && log.IsNew(Step);
-        StepAgreement.RequireSameRows(backend, slot, Step + 1, Step == begun);
+        var first = Step == begun;
+        StepAgreement.RequireSameRows(backend, slot, Step + 1, first);
         if (config.ValidateEvery > 0 && (Step + 1) % config.ValidateEvery == 0)
         {
             if (late) Report(backend.ReadSums());       // before the check overwrites its sums
@@ -102,6 +103,7 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
             log.DenseDifference = Validate(slot);
         }
         var decided = driver.Run(slot, log.IsLogged(Step + 1));
+        StepAgreement.RequireSameTargets(backend, slot, Step, first);
         feeder.Release();
         observer.Stepped(Step, backend);
         checkpoints?.Poll();

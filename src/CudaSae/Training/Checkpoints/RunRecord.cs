@@ -40,8 +40,8 @@ sealed record RunRecord(SaeSpec Spec, TrainConfig Config, double InputScale, dou
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public RunFingerprint? Fingerprint { get; init; }
 
-    /// <summary>The order of sums over ranks; null for <see cref="Distributed.SumOrder.Chain"/>, and in older
-    /// records.</summary>
+    /// <summary>The order of sums over ranks; null for one process, for <see cref="Distributed.SumOrder.Chain"/> on the
+    /// CPU, and in older records.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public SumOrder? SumOrder { get; init; }
 
