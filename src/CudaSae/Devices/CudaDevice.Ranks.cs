@@ -11,7 +11,8 @@ sealed unsafe partial class CudaDevice
     public Action<bool>? Waits { get; set; }
 
     /// <summary>The place of a GPU in its machine.</summary>
-    public long Location => ((long)Attribute(PciDomain) << 32) | ((long)Attribute(PciBus) << 16) | (uint)Attribute(PciDevice);
+    public long Location =>
+        ((long)Attribute(PciDomain) << 32) | ((long)Attribute(PciBus) << 16) | (uint)Attribute(PciDevice);
 
     Nccl OpenNccl()
     {
@@ -29,16 +30,9 @@ sealed unsafe partial class CudaDevice
 
     public NcclCommunicator Connect(byte[] id, int rank, int size)
     {
-<<<<<<< HEAD
         if (id.Length != Nccl.IdBytes)
             throw new ArgumentException($"an id of NCCL has {Nccl.IdBytes} bytes", nameof(id));
-        return new(this, OpenNccl(), id, rank, size);
-=======
-        if (id.Length != Nccl.IdBytes) throw new ArgumentException($"an id of NCCL has {Nccl.IdBytes} bytes", nameof(id));
-        var made = new NcclCommunicator(this, OpenNccl(), id, rank, size);
-        joined = made;
-        return made;
->>>>>>> 841ce3d6f8286592a4eacc6e61f9aedb6781d658
+        return joined = new(this, OpenNccl(), id, rank, size);
     }
 
     public string? GroupError() => joined?.AsyncError();
