@@ -1,5 +1,5 @@
-// Operations of the emulated NCCL in the queue of a stream. A thread that waits for the stream executes them, or a thread
-// of the emulator.
+// Operations of the emulated NCCL in the queue of a stream. A thread that waits for the stream executes them, or a
+// thread of the emulator.
 #include <thread>
 
 #include "driver.h"
