@@ -23,9 +23,9 @@ int without_context(const char* call);      // the error of a call that needs a 
 
 }
 
-// Three kinds of calls. QUERY: a call about the machine, which works with a broken context. ENTER: a call that needs
+// Four kinds of calls. QUERY: a call about the machine, which works with a broken context. ENTER: a call that needs
 // the context and fails when it is broken. LEAVE: a call that releases something; it does so with a broken context too,
-// and returns the error.
+// and returns the error. WAIT: a call that waits; an injected error is that of the wait, which has taken place.
 #define QUERY(call) \
     std::lock_guard<std::recursive_mutex> guard(lock()); \
     if (int code = injected(call)) return code; \
@@ -38,4 +38,10 @@ int without_context(const char* call);      // the error of a call that needs a 
     std::lock_guard<std::recursive_mutex> guard(lock()); \
     int answer = injected(call); \
     if (!answer) answer = sticky_error
+#define WAIT(call, drain) \
+    std::lock_guard<std::recursive_mutex> guard(lock()); \
+    if (int code = injected(call)) { drain; return code; } \
+    if (!initialized) return NotInitialized; \
+    if (!has_context) return without_context(call); \
+    if (sticky_error) return sticky_error
 #define API extern "C" __attribute__((visibility("default"))) int

@@ -19,9 +19,9 @@ API cuStreamDestroy_v2(void* stream) {
     return answer;
 }
 API cuStreamSynchronize(void* stream) {
-    ENTER("cuStreamSynchronize");
-    if (int code = open_group("cuStreamSynchronize")) return code;
     auto& s = *stream_of(stream);
+    WAIT("cuStreamSynchronize", if (!s.capture) drain(s));
+    if (int code = open_group("cuStreamSynchronize")) return code;
     if (s.capture) { s.capture_broken = true; return CaptureUnsupported; }
     return drain(s);
 }
@@ -58,9 +58,9 @@ API cuStreamWaitEvent(void* stream, void* event, unsigned) {
     return enqueue(*stream_of(stream), [&e, asked = e.asked] { return e.reached < asked ? NotYet : 0; });
 }
 API cuEventSynchronize(void* event) {
-    ENTER("cuEventSynchronize");
-    if (int code = open_group("cuEventSynchronize")) return code;
     auto& e = *static_cast<Event*>(event);
+    WAIT("cuEventSynchronize", drain_until(e, e.asked));
+    if (int code = open_group("cuEventSynchronize")) return code;
     return drain_until(e, e.asked);
 }
 // an emulated time would have no meaning

@@ -31,9 +31,13 @@ sealed unsafe partial class CudaDevice
 
     public void Synchronize(nint stream)
     {
-        Enter();
         Announce(true);
-        try { driver.Check(driver.synchronize(stream)); }
+        try
+        {
+            Enter();
+            driver.Check(driver.synchronize(stream));
+        }
+        catch { EndCopies(stream); throw; }
         finally { Announce(false); }
     }
 

@@ -184,15 +184,27 @@ sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
 
     public void CopyToDevice(ulong to, void* from, long bytes, nint stream)
     {
-        Enter(stream);
-        driver.Check(driver.copyToDevice(to, from, (nuint)bytes, stream));
+        try
+        {
+            Enter(stream);
+            driver.Check(driver.copyToDevice(to, from, (nuint)bytes, stream));
+        }
+        catch { EndCopies(stream); throw; }
     }
 
     public void CopyToHost(void* to, ulong from, long bytes, nint stream)
     {
-        Enter(stream);
-        driver.Check(driver.copyToHost(to, from, (nuint)bytes, stream));
+        try
+        {
+            Enter(stream);
+            driver.Check(driver.copyToHost(to, from, (nuint)bytes, stream));
+        }
+        catch { EndCopies(stream); throw; }
     }
+
+    /// <summary>Waits for earlier copies of a stream after an error, because the caller then frees host memory that
+    /// they may still use.</summary>
+    void EndCopies(nint stream) => _ = driver.synchronize(stream);
 
     public void CopyOnDevice(ulong to, ulong from, long bytes, nint stream)
     {
