@@ -14,7 +14,7 @@ static class DevicesCommand
 {
     public static Command Create()
     {
-        var command = new Command("devices", "List the backends of this machine, and its MPI.");
+        var command = new Command("devices", "List the backends of this machine, its MPI and its NCCL.");
         command.SetAction(_ =>
         {
             var count = CudaDevice.Count(out var why);
@@ -28,6 +28,7 @@ static class DevicesCommand
             Console.WriteLine("mpi       "
                 + (MpiLibrary.TryLoad(MpiLibrary.NamesFor(RankEnvironment.OfProcess), out var none) is { } mpi
                     ? $"{mpi.Version}, {mpi.File}" : $"none: {none}"));
+            Console.WriteLine($"nccl      {Nccl.TryVersion(out var noNccl) ?? $"none: {noNccl}"}");
             return 0;
         });
         return command;

@@ -67,8 +67,8 @@ sealed unsafe class Nccl
         driver.Emulated ? new(driver.TryGet, driver.Path)
             : OpenLibrary(Environment.GetEnvironmentVariable(Variable));
 
-    /// <summary>Returns the version of this machine's NCCL; null and the reason if it cannot be used. It needs no
-    /// GPU.</summary>
+    /// <summary>Returns the version of this machine's NCCL and the name of its file; null and the reason if it cannot be
+    /// used. It needs no GPU.</summary>
     public static string? TryVersion(out string why) =>
         TryVersion(Environment.GetEnvironmentVariable(Variable), out why);
 
@@ -76,7 +76,11 @@ sealed unsafe class Nccl
     internal static string? TryVersion(string? named, out string why)
     {
         why = "";
-        try { return OpenLibrary(named).Version; }
+        try
+        {
+            var library = OpenLibrary(named);
+            return $"{library.Version}, {library.Path}";
+        }
         catch (SaeException e)
         {
             why = e.Message;

@@ -27,7 +27,7 @@ public unsafe class NcclTests
             + "such as libnccl.so.2", why);
         Assert.Null(Nccl.TryVersion("libc.so.6", out why));
         Assert.Equal("libc.so.6 lacks ncclGetVersion: it is not NCCL 2.7 or newer; update NCCL", why);
-        if (Nccl.TryVersion("", out why) is { } installed) Assert.Matches(@"^2\.\d+\.\d+$", installed);
+        if (Nccl.TryVersion("", out why) is { } installed) Assert.Matches(@"^2\.\d+\.\d+, libnccl", installed);
         else Assert.StartsWith("NCCL (libnccl.so.2) was not found; it is needed for several GPUs: install", why);
     }
 
@@ -35,7 +35,7 @@ public unsafe class NcclTests
     public void TheLibraryNeedsNoDeviceForItsVersion()
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
-        Assert.Equal("2.22.3", Nccl.TryVersion(Targets.Emulator.Path, out var why));
+        Assert.Equal($"2.22.3, {Targets.Emulator.Path}", Nccl.TryVersion(Targets.Emulator.Path, out var why));
         Assert.Equal("", why);
     }
 

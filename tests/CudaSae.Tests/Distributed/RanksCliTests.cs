@@ -17,12 +17,20 @@ public class RanksCliTests
     }
 
     [Theory]
-    [InlineData("RANK=0 WORLD_SIZE=2 LOCAL_RANK=0", "torchrun started 2 ranks.*NCCL.*mpirun or srun", "train")]
-    [InlineData("JOB_COMPLETION_INDEX=0 CUDASAE_RANKS=2", "Kubernetes started 2 ranks.*NCCL", "train")]
+    [InlineData("RANK=0 WORLD_SIZE=2 LOCAL_RANK=0", "torchrun started 2 ranks.*NCCL.*mpirun or srun", "train",
+        "--backend", "cpu")]
+    [InlineData("JOB_COMPLETION_INDEX=0 CUDASAE_RANKS=2", "Kubernetes started 2 ranks.*NCCL", "train", "--backend",
+        "cpu")]
+    [InlineData("SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=2", "srun started 2 ranks.*without mpi=pmi2.*NCCL", "train",
+        "--backend", "cpu")]
+    [InlineData("RANK=0 WORLD_SIZE=2 LOCAL_RANK=0", "does not state where rank 0 waits .MASTER_ADDR and MASTER_PORT",
+        "train", "--backend", "emulator")]
+    [InlineData("JOB_COMPLETION_INDEX=0 CUDASAE_RANKS=2", "where rank 0 waits .CUDASAE_ROOT", "train", "--backend",
+        "emulator")]
     [InlineData("RANK=0 WORLD_SIZE=2", "without LOCAL_RANK", "train")]
     [InlineData("RANK=0 WORLD_SIZE=2 LOCAL_RANK=0", "eval runs in one process, but torchrun started 2", "eval", "x")]
     [InlineData("SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=2 CUDASAE_MPI=libnone.so",
-        "srun started 2 ranks, but MPI cannot be loaded: libnone.so is not installed", "train")]
+        "srun started 2 ranks, but MPI cannot be loaded: libnone.so is not installed", "train", "--backend", "cpu")]
     public void ALauncherWithoutMpiIsRefusedInOneLine(string variables, string message, params string[] arguments)
     {
         var (code, output, error) = Under(variables, arguments);

@@ -66,6 +66,49 @@ public class WatchdogTests
     }
 
     [Fact]
+    public void AWaitForTheDeviceIsNamed()
+    {
+        var messages = new ConcurrentQueue<string>();
+        using var ranks = new WatchedCollective(new SingleCollective(), new(0, Short, messages.Enqueue, Never));
+        Steps(ranks);
+        ranks.Waiting("device work");
+        Assert.True(SpinWait.SpinUntil(() => !messages.IsEmpty, TimeSpan.FromSeconds(10)));
+        Assert.Matches("^rank 0 has waited [0-9]+ s in device work 3 \\(step 8\\) for the other ranks",
+            messages.Single());
+    }
+
+    [Fact]
+    public void AWaitThatEndsAndAWaitOfTheFeedersThreadDoNotCount()
+    {
+        var messages = new ConcurrentQueue<string>();
+        using var ranks = new WatchedCollective(new SingleCollective(), new(0, Short, messages.Enqueue, Never));
+        Steps(ranks);
+        ranks.Waiting("device work");
+        ranks.Waiting(null);
+        var feeder = new Thread(() => ranks.Waiting("device work"));
+        feeder.Start();
+        feeder.Join();
+        Thread.Sleep(4 * Short);
+        Assert.Empty(messages);
+    }
+
+    [Fact]
+    public void AnErrorInTheBackgroundEndsTheRankAtOnce()
+    {
+        var messages = new ConcurrentQueue<string>();
+        string? error = null;
+        using var watchdog = new Watchdog(3, TimeSpan.FromSeconds(5), messages.Enqueue) { Advice = "resume it" };
+        var ranks = new WatchedCollective(new SingleCollective(), watchdog);
+        ranks.Watch(() => Volatile.Read(ref error));
+        Steps(ranks);
+        Thread.Sleep(1200);
+        Assert.Empty(messages);
+        Volatile.Write(ref error, "NCCL error 6");
+        Assert.True(SpinWait.SpinUntil(() => !messages.IsEmpty, TimeSpan.FromSeconds(10)));
+        Assert.Equal("rank 3: NCCL error 6 (step 8); resume it", messages.Single());
+    }
+
+    [Fact]
     public void ManyShortCallsAreNotAWait() => Assert.Empty(Messages(0, ranks =>
     {
         Steps(ranks);
