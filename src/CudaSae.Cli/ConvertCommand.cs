@@ -11,7 +11,8 @@ static class ConvertCommand
     {
         var from = new Argument<string>("in")
         {
-            Description = "file or folder of an SAE, of any layout, or a folder with SAEs below it",
+            Description = "file or folder of an SAE, of any layout, in one file or in pieces, or a folder with SAEs "
+                + "below it",
         };
         var to = new Argument<string?>("out")
         {

@@ -113,7 +113,6 @@ sealed class ResumeIfAny
         string[] folders = config.EmaDecay > 0 ? [folder, Path.Combine(folder, "average")] : [folder];
         if (record.Spec.Selection is Selection.Gated)
             folders = [.. folders.SelectMany(place => new[] { place, Path.Combine(place, "jumprelu") })];
-        return folders.SelectMany(SaeLensFormat.FilesOf)
-            .All(file => File.Exists(file) && File.GetLastWriteTimeUtc(file) >= saved);
+        return folders.All(place => SaeLensFormat.IsWrittenSince(place, saved));
     }
 }

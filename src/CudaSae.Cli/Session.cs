@@ -128,8 +128,8 @@ sealed class Session : IDisposable
                 tensorBoard || resumed && TensorBoardLog.IsIn(folder), watch))
         {
             using var density = densityEvery > 0
-                ? new DensityLog(Path.Combine(folder, DensityFile.Name), run.Record.Spec.Latents, config,
-                    densityEvery, run.Runner.From.Step)
+                ? new DensityLog(ranks.IsRoot ? Path.Combine(folder, DensityFile.Name) : null,
+                    run.Record.Spec.Latents, config, densityEvery, run.Runner.From.Step)
                 : null;
             if (watch is not null) Console.WriteLine($"watch this run at {watch.Url}");
             long Train() => run.Runner.Train(folder, new Observers(progress, density), interrupt.Token);

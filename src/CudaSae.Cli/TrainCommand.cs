@@ -56,7 +56,6 @@ static class TrainCommand
         {
             int? port = parsed.GetResult(watch) is { Implicit: false } ? parsed.GetValue(watch) ?? 0 : null;
             var (every, events) = (parsed.GetValue(density), parsed.GetValue(tensorBoard));
-            all.RequireOne(every > 0, density.Name);
             if (parsed.GetValue(ifAny)
                 && ResumeIfAny.Find(parsed, settings, parsed.GetValue(output), parsed.GetValue(resume), all) is { } any)
             {

@@ -108,7 +108,8 @@ static class BackendFactory
     static void AddHostCopies(MemoryPlan plan, SaeSpec spec, ShardPlan? shard)
     {
         plan.Add(HostCopy, HostCopyBytes(spec, shard?.Count));
-        if (shard is { IsRoot: true, Ranks: > 1 }) plan.Add("weights of all ranks, to save", HostCopyBytes(spec));
+        if (shard is { IsRoot: true, Ranks: > 1 } && !shard.SavesPieces())
+            plan.Add("weights of all ranks, to save", HostCopyBytes(spec));
     }
 
     static void RequireHost(MemoryPlan plan, ShardPlan? shard)

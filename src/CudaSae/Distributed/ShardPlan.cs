@@ -43,6 +43,15 @@ sealed class ShardPlan
     /// <summary>Whether this is rank 0, which writes the files and the messages that are not of one rank.</summary>
     public bool IsRoot => Rank == 0;
 
+    /// <summary>Size of the matrices of a finished SAE above which several ranks write it in pieces.</summary>
+    public const long MaxFileBytes = 50_000_000_000;
+
+    /// <summary>Returns whether each rank writes its latents of the finished SAE as one piece, because a file of all
+    /// latents would be too large.</summary>
+    /// <param name="limit">The largest size of the encoder and the decoder in one file.</param>
+    public bool SavesPieces(long limit = MaxFileBytes) =>
+        Ranks > 1 && (long)sizeof(float) * Spec.Latents * (Spec.InputWidth + Spec.OutputWidth) > limit;
+
     public bool IsLast => Rank == Ranks - 1;
 
     /// <summary>The first latent of this rank.</summary>

@@ -75,6 +75,19 @@ static partial class AtomicFile
         });
     }
 
+    /// <summary>Removes a file, if there is one, and calls fsync on the folder.</summary>
+    /// <exception cref="SaeException">The file cannot be removed.</exception>
+    public static void Delete(string path)
+    {
+        if (!File.Exists(path)) return;
+        try { File.Delete(path); }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new SaeException($"cannot remove {path}: {e.Message.TrimEnd('.')}", e, SaeErrorKind.Files);
+        }
+        SyncFolder(Path.GetDirectoryName(Path.GetFullPath(path))!);
+    }
+
     static void SyncFolder(string folder)
     {
         if (!OperatingSystem.IsLinux() && !OperatingSystem.IsMacOS()) return;

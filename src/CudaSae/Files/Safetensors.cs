@@ -118,19 +118,39 @@ static class SafetensorsWriter
     public static void Write(string path, IEnumerable<TensorToWrite> tensors,
         IReadOnlyDictionary<string, string>? metadata = null)
     {
-        var ordered = tensors.OrderBy(t => t.Name, StringComparer.Ordinal).ToArray();
+        var ordered = Ordered(tensors);
+        AtomicFile.Write(path, stream => WriteContent(stream, ordered, metadata));
+    }
+
+    /// <summary>Writes as <see cref="Write"/>.</summary>
+    /// <returns>The size of the file, and the CRC-32 of its bytes.</returns>
+    public static (long Bytes, uint Checksum) WriteSummed(string path, IEnumerable<TensorToWrite> tensors,
+        IReadOnlyDictionary<string, string>? metadata = null)
+    {
+        var (ordered, written) = (Ordered(tensors), (0L, 0u));
         AtomicFile.Write(path, stream =>
         {
-            stream.Write(Header(ordered, metadata));
-            foreach (var tensor in ordered)
-            {
-                var start = stream.Position;
-                tensor.Content(stream);
-                if (stream.Position - start != tensor.Bytes)
-                    throw new InvalidOperationException($"tensor {tensor.Name} wrote {stream.Position - start} bytes "
-                        + $"of {tensor.Bytes}");
-            }
+            using var summed = new SummedStream(stream);
+            WriteContent(summed, ordered, metadata);
+            written = (summed.Length, summed.Checksum);
         });
+        return written;
+    }
+
+    static TensorToWrite[] Ordered(IEnumerable<TensorToWrite> tensors) =>
+        [.. tensors.OrderBy(t => t.Name, StringComparer.Ordinal)];
+
+    static void WriteContent(Stream stream, TensorToWrite[] tensors, IReadOnlyDictionary<string, string>? metadata)
+    {
+        stream.Write(Header(tensors, metadata));
+        foreach (var tensor in tensors)
+        {
+            var start = stream.Position;
+            tensor.Content(stream);
+            if (stream.Position - start != tensor.Bytes)
+                throw new InvalidOperationException($"tensor {tensor.Name} wrote {stream.Position - start} bytes "
+                    + $"of {tensor.Bytes}");
+        }
     }
 
     static byte[] Header(TensorToWrite[] tensors, IReadOnlyDictionary<string, string>? metadata)

@@ -96,7 +96,7 @@ sealed class Draft : IDisposable
 
     void Uniform(float threshold, int room)
     {
-        Threshold = [.. Enumerable.Repeat(threshold, Spec.Latents)];
+        Threshold = [.. Enumerable.Repeat(threshold, BEnc.Length)];
         Spec = Spec with
         {
             Selection = new Selection.JumpRelu(InitialThreshold: 0, Form: ThresholdForm.Direct, Room: room),

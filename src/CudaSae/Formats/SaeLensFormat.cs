@@ -1,3 +1,4 @@
+using CudaSae.Distributed;
 using CudaSae.Files;
 using CudaSae.Model;
 
@@ -6,7 +7,9 @@ namespace CudaSae.Formats;
 /// <summary>The format of SAELens 6 (decoderesearch/SAELens): cfg.json, sae_weights.safetensors with W_enc [d, n],
 /// W_dec [n, d_out], b_enc [n], b_dec [d_out], and sparsity.safetensors. Training checkpoints and the flat
 /// configurations before version 6 are read too. Architectures that SAELens does not name have names of this project,
-/// and metadata.cudasae_spec holds the whole spec. docs/reference/formats.md describes the details.</summary>
+/// and metadata.cudasae_spec holds the whole spec. Several ranks may write the weights in pieces, which SAELens does
+/// not read. If a folder holds an index of pieces and sae_weights.safetensors, the index counts.
+/// docs/reference/formats.md describes the details.</summary>
 sealed class SaeLensFormat : ISaeFormat
 {
     public const string FormatName = "saelens";
@@ -16,22 +19,55 @@ sealed class SaeLensFormat : ISaeFormat
     const string BatchThreshold = "topk_threshold", LogThreshold = "log_threshold";
 
     public string Name => FormatName;
-    public string Layout => $"a folder with {ConfigName} and {WeightsName}";
-    public bool Recognizes(string path) =>
-        File.Exists(Path.Combine(path, ConfigName)) && File.Exists(Path.Combine(path, WeightsName));
+    public string Layout => $"a folder with {ConfigName} and {WeightsName}, or with {PieceFiles.IndexName}";
+    public bool Recognizes(string path) => File.Exists(Path.Combine(path, ConfigName))
+        && (File.Exists(Path.Combine(path, WeightsName)) || PieceFiles.HasIndex(path));
 
-    /// <summary>The files that each SAE has, in the order in which they are written.</summary>
-    public static string[] FilesOf(string path) => [Path.Combine(path, WeightsName), Path.Combine(path, ConfigName)];
+    /// <summary>Returns whether a folder holds an SAE that was written at a time or later.</summary>
+    public static bool IsWrittenSince(string path, DateTime time)
+    {
+        var weights = PieceFiles.HasIndex(path) ? PieceFiles.IndexName : WeightsName;
+        return new[] { weights, ConfigName }.Select(name => Path.Combine(path, name))
+            .All(file => File.Exists(file) && File.GetLastWriteTimeUtc(file) >= time) && PieceFiles.AreThere(path);
+    }
 
     static WeightNames Names(Selection selection) =>
         new(new("W_enc", Transposed: true), new("W_dec"), selection is Selection.Gated ? "b_gate" : "b_enc", "b_dec");
 
     public IReadOnlyList<string> Write(string path, SaeModel model)
     {
-        using var draft = new Draft(model, Name);
+        using var draft = DraftOf(model);
+        SafetensorsWriter.Write(Path.Combine(path, WeightsName), Tensors(draft));
+        PieceFiles.Remove(path);        // the file counts from here on, and not an older index
+        WriteRest(path, model);
+        return draft.Notes;
+    }
+
+    /// <summary>Writes an SAE in pieces, one for each rank. All ranks call it.</summary>
+    /// <param name="own">The spec of all latents, and the weights of the rank's own latents.</param>
+    /// <returns>The notes of <see cref="Write"/>; none on ranks other than 0.</returns>
+    /// <exception cref="SaeException">A rank cannot write its files. All ranks throw, and the folder holds the SAE that
+    /// it held, or the new one.</exception>
+    public static IReadOnlyList<string> WritePieces(string path, SaeModel own, ShardPlan shard)
+    {
+        using var draft = DraftOf(own);
+        SaePieces.Write(path, Tensors(draft), shard);
+        RankAgreement.OnRoot(shard.Collective, () =>
+        {
+            AtomicFile.Delete(Path.Combine(path, WeightsName));     // of an older SAE; the index counts
+            WriteRest(path, own);
+        });
+        return shard.IsRoot ? draft.Notes : [];
+    }
+
+    static List<TensorToWrite> Tensors(Draft draft) => Names(draft.Spec.Selection).Tensors(draft);
+
+    /// <summary>Returns the SAE as it is written.</summary>
+    static Draft DraftOf(SaeModel model)
+    {
+        var draft = new Draft(model, FormatName);
         if (model.Spec.Transcoder is not null && model.Normalization != InputNormalization.None)
             throw draft.Refusal("its transcoders do not undo a normalization of the rows");
-        var config = SaeLensConfig.Write(model);
         var architecture = SaeLensConfig.Architecture(model.Spec);
         if (!SaeLensConfig.IsKnown(architecture))
             draft.Note($"SAELens has no {Describe.Selection(model.Spec)}: cfg.json names it '{architecture}', which "
@@ -39,14 +75,17 @@ sealed class SaeLensFormat : ISaeFormat
         if (model.Spec.Sites is { Length: > 1 } sites)
             draft.Note($"SAELens has no crosscoders: the {sites.Length} sites are only in metadata.cudasae_spec");
         if (model.Spec.Selection is Selection.BatchTopK) draft.AsJumpRelu();
+        return draft;
+    }
 
-        SafetensorsWriter.Write(Path.Combine(path, WeightsName), Names(draft.Spec.Selection).Tensors(draft));
+    /// <summary>Writes the files beside the weights.</summary>
+    static void WriteRest(string path, SaeModel model)
+    {
         var sparsity = Path.Combine(path, SparsityName);
         if (model.LogFiringFrequency is { } frequency)
             SafetensorsWriter.Write(sparsity, [TensorToWrite.Of("sparsity", frequency)]);
-        else File.Delete(sparsity);     // may belong to an SAE that is replaced
-        ConfigFile.Write(Path.Combine(path, ConfigName), config);
-        return draft.Notes;
+        else AtomicFile.Delete(sparsity);       // may belong to an SAE that is replaced
+        ConfigFile.Write(Path.Combine(path, ConfigName), SaeLensConfig.Write(model));
     }
 
     public SaeModel Read(string path)
@@ -92,7 +131,8 @@ sealed class SaeLensFormat : ISaeFormat
             && Names(new Selection.Relu()).Widths(file) is var (d, n, _) ? (d, n) : null;
     }
 
-    static WeightFile Weights(string path) => new(new SafetensorsFile(Path.Combine(path, WeightsName)));
+    static WeightFile Weights(string path) => new(PieceFiles.HasIndex(path)
+        ? new PiecedWeights(PieceFiles.IndexPath(path)) : new SafetensorsFile(Path.Combine(path, WeightsName)));
 
     /// <summary>Returns whether the thresholds allow the spec. BatchTopK is stored as JumpReLU and is read as BatchTopK
     /// only if all thresholds are equal.</summary>

@@ -98,36 +98,13 @@ sealed class Runner(IBackend backend, ActivationSource source, long trainRows, D
 
     /// <summary>Writes the SAE for raw activations into a folder. The moving average of its weights is written into
     /// average/, and a Gated SAE also as a JumpReLU SAE into jumprelu/. All ranks of a run call it. Rank 0 receives the
-    /// weights of the others and writes the files of a single process, so the memory of its machine must hold the
-    /// weights of all latents. The weights are one file of any size.</summary>
+    /// weights of the others and writes the files of a single process. If the matrices exceed a limit, each rank writes
+    /// a piece instead, and no rank needs memory for the weights of all latents.</summary>
+    /// <param name="limit">The largest size of the encoder and the decoder in one file of several ranks, in
+    /// bytes.</param>
     /// <returns>Notes for the user, one line each; none on ranks other than 0.</returns>
-    public IReadOnlyList<string> Save(string folder)
-    {
-        var notes = new List<string>();
-        using var weights = new ShardWeights(Backend);
-        Save(folder, weights.Current(), notes);
-        if (Backend.Config.EmaDecay > 0) Save(Path.Combine(folder, "average"), weights.Average(), notes);
-        return notes;
-    }
-
-    void Save(string folder, SaeParameters? weights, List<string> notes) =>
-        RankAgreement.Do(Backend.Shard?.Collective, () =>
-        {
-            if (weights is not null) Write(folder, weights, notes);
-        });
-
-    void Write(string folder, SaeParameters weights, List<string> notes)
-    {
-        var (spec, config) = (Backend.Spec, Backend.Config);
-        var pruned = Export.Finish(spec, config, weights, Scale);
-        if (config.PruneBelow > 0)
-            notes.Add(FormattableString.CurrentCulture(
-                $"{pruned} latents of decoder norm below {config.PruneBelow} pruned"));
-        notes.AddRange(new SaeModel(spec, weights).Save(folder));
-        if (spec.Selection is not Selection.Gated) return;
-        var (jump, same) = Export.AsJumpRelu(spec, weights);
-        using (same) new SaeModel(jump, same).Save(Path.Combine(folder, "jumprelu"));
-    }
+    public IReadOnlyList<string> Save(string folder, long limit = ShardPlan.MaxFileBytes) =>
+        new FinishedSae(Backend, Scale, limit).Save(folder);
 
     public void Dispose() => Backend.Dispose();
 }

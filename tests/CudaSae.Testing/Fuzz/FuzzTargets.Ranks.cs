@@ -1,4 +1,6 @@
 using CudaSae.Backends;
+using CudaSae.Files;
+using CudaSae.Formats;
 using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Testing.Fuzz;
@@ -41,6 +43,38 @@ sealed partial class FuzzTargets
             file.Read(file.Require("w_enc", "F32", Ranks * Each, 4), 0, rows);
             if (at.Step != 12 || at.Cursor.Position != 4096 || file.Metadata["fvu"] != "0.25"
                 || Enumerable.Range(0, rows.Length).Any(i => rows[i] != i / (Each * 16)))
+                throw new InvalidOperationException("a changed index was accepted");
+        }
+    }
+
+    /// <summary>The index of a finished SAE in three pieces, likewise.</summary>
+    FuzzTarget PiecesOfAnSae()
+    {
+        const int Ranks = 3, Each = 2;
+        var place = Path.Combine(folder.FullName, "pieces");
+        var pieces = Enumerable.Range(0, Ranks).Select(rank =>
+        {
+            var name = PieceFiles.NameOf(PieceFiles.Stem, rank, Ranks);
+            var (bytes, checksum) = SafetensorsWriter.WriteSummed(Path.Combine(place, name),
+                [TensorToWrite.Of("b_enc", [rank * Each, rank * Each + 1]), TensorToWrite.Of("b_dec", [7])],
+                new Dictionary<string, string>
+                {
+                    [PiecedWeights.PieceKey] = $"{rank + 1}", [PiecedWeights.PiecesKey] = $"{Ranks}",
+                });
+            return new SaePiece(name, bytes, PieceIndex.Hex(checksum), rank * Each, Each);
+        }).ToArray();
+        var path = PieceFiles.IndexPath(place);
+        PieceIndex.Of(pieces).Write(path);
+        return new("sae-pieces", [new(File.ReadAllBytes(path), JsonStructure.Mutate, Read)],
+            Words("\"version\":", "\"pieces\":", "\"name\":", "\"bytes\":", "\"first\":", "\"count\":",
+                "\"checksum\":", "\"../\"", "null", "2147483647", "sae_weights-2"));
+
+        void Read(byte[] bytes)
+        {
+            File.WriteAllBytes(path, bytes);
+            using var file = new PiecedWeights(path);
+            if (!file.Vector("b_enc", Ranks * Each).SequenceEqual([0, 1, 2, 3, 4, 5])
+                || file.Vector("b_dec", 1)[0] != 7)
                 throw new InvalidOperationException("a changed index was accepted");
         }
     }

@@ -23,9 +23,10 @@ sealed partial class FuzzTargets : IDisposable
 
     public FuzzTargets() => All =
         [Safetensors(), Npy(), Npz(), Pt(), Arrow(), ArrowState(), Checkpoints(), WholeCheckpoints(),
-        RankedCheckpoints(), TrainJson(), Settings(), Tokenizer(), TfJs(), Saev(), Http(), LabelsCsv(), LabelsNpy(),
-        Idx(), Vocabulary(), Sentences(), Llama2(), Llama2Vocabulary(), SweepJson(), OutcomeJson(), MetricsLines(),
-        Chapters(), Densities(), TokenLines(), Sites(), CommandLines(), TrainLines(), .. Formats()];
+        RankedCheckpoints(), PiecesOfAnSae(), TrainJson(), Settings(), Tokenizer(), TfJs(), Saev(), Http(),
+        LabelsCsv(), LabelsNpy(), Idx(), Vocabulary(), Sentences(), Llama2(), Llama2Vocabulary(), SweepJson(),
+        OutcomeJson(), MetricsLines(), Chapters(), Densities(), TokenLines(), Sites(), CommandLines(), TrainLines(),
+        .. Formats()];
 
     public IReadOnlyList<FuzzTarget> All { get; }
 

@@ -20,8 +20,8 @@ public sealed class FuzzTests : IDisposable
     [Theory]
     [InlineData("safetensors"), InlineData("npy"), InlineData("npz"), InlineData("pt"), InlineData("arrow"),
         InlineData("arrow-state"), InlineData("checkpoint"), InlineData("checkpoint-file"),
-        InlineData("checkpoint-index"), InlineData("train.json"), InlineData("trainer-settings"),
-        InlineData("tokenizer")]
+        InlineData("checkpoint-index"), InlineData("sae-pieces"), InlineData("train.json"),
+        InlineData("trainer-settings"), InlineData("tokenizer")]
     [InlineData("tfjs"), InlineData("saev"), InlineData("sae-saelens"), InlineData("sae-sparsify"),
         InlineData("sae-gemma-scope"), InlineData("sae-gemma-scope-2"), InlineData("sae-openmoss"),
         InlineData("sae-dictionary_learning")]

@@ -8,7 +8,7 @@ namespace CudaSae.Lab.Insight.Density;
 
 /// <summary>Counts the firings of every latent during training and appends them to density.bin, with one record for
 /// each window of steps. It only reads, so that the bits of a run are the same with and without it. On the kernels each
-/// read waits for the step.</summary>
+/// read waits for the step. Of several ranks, all read the firings of all latents, and rank 0 has the file.</summary>
 sealed class DensityLog : ITrainingObserver, IDisposable
 {
     /// <summary>The bytes that the counts of a run may take if all latents are kept. If they do not fit,
@@ -16,8 +16,8 @@ sealed class DensityLog : ITrainingObserver, IDisposable
     public const long Budget = 64L << 20;
     public const int Sample = 4096;
 
-    readonly string path;
-    readonly FileStream stream;
+    readonly string? path;
+    readonly FileStream? stream;            // null on ranks other than 0
     readonly TrainConfig config;
     readonly int every, latents;
     readonly int[] kept, ofStep;
@@ -26,22 +26,23 @@ sealed class DensityLog : ITrainingObserver, IDisposable
     readonly List<long> written = [];       // last step of each record
     long rows, last;
 
-    /// <param name="path">density.bin of the run's folder.</param>
+    /// <param name="path">density.bin of the run's folder; null on ranks other than 0, which write nothing.</param>
     /// <param name="latents">n.</param>
     /// <param name="every">Steps of a window.</param>
     /// <param name="step">The step from which training resumes; later windows are removed. 0 starts a new file.</param>
     /// <exception cref="SaeException">The file cannot be written, or belongs to another run.</exception>
-    public DensityLog(string path, int latents, TrainConfig config, int every, long step)
+    public DensityLog(string? path, int latents, TrainConfig config, int every, long step)
     {
         if (every < 1)
             throw new SaeException($"--density-every {every} is out of range: it must be 1 or more, or 0 for none");
         (this.path, this.latents, this.config, this.every, last) = (path, latents, config, every, step);
         (firings, ofStep, resampled, spared) =
             (new long[latents], new int[latents], new bool[latents], new bool[latents]);
-        var old = step > 0 && File.Exists(path) ? new DensityFile(path) : null;
+        var old = step > 0 && File.Exists(path) ? new DensityFile(path) : null;     // null has no file
         if (old is not null && old.Latents != latents)
             throw new SaeException($"{path} has {old.Latents} latents, this run has {latents}; move the file");
         kept = old?.Kept ?? KeptOf(latents, (config.Steps + every - 1) / every);
+        if (path is null) return;
         try
         {
             stream = new(path, old is null ? FileMode.Create : FileMode.Open, FileAccess.Write, FileShare.Read);
@@ -74,8 +75,8 @@ sealed class DensityLog : ITrainingObserver, IDisposable
         var keep = 0;
         while (keep < written.Count && written[keep] <= step) keep++;
         written.RemoveRange(keep, written.Count - keep);
-        stream.SetLength(DensityFile.HeaderBytes(kept.Length) + (long)keep * DensityFile.RecordBytes(kept.Length));
-        stream.Seek(0, SeekOrigin.End);
+        stream?.SetLength(DensityFile.HeaderBytes(kept.Length) + (long)keep * DensityFile.RecordBytes(kept.Length));
+        stream?.Seek(0, SeekOrigin.End);
         Forget();
     }
 
@@ -102,7 +103,7 @@ sealed class DensityLog : ITrainingObserver, IDisposable
 
     void Write()
     {
-        if (rows == 0) return;
+        if (rows == 0 || stream is null) return;
         var octaves = new int[DensityFile.OctaveCount];
         foreach (var f in firings) octaves[DensityFile.Octave((ulong)f, (ulong)rows)]++;
         try
