@@ -21,11 +21,18 @@ static class CommandFailure
     /// <summary>Prints the error and returns the exit code.</summary>
     /// <param name="program">Name of the program in messages.</param>
     /// <param name="rank">The rank of this process; null for one process.</param>
-    public static int Report(Exception e, string program, int? rank)
+    /// <param name="reported">Returns whether another rank has ended while this one waited, and has reported the
+    /// error; null if ranks end together.</param>
+    public static int Report(Exception e, string program, int? rank, Func<bool>? reported = null)
     {
         if (e is OutputClosedException) return StandardOutput.ExitCode;
         var (message, code) = Describe(e);
-        if (rank > 0) Thread.Sleep(FirstIsRoot + Math.Min(rank.Value, MostApart) * Apart);
+        if (rank > 0 && code != Watchdog.ExitCode)
+            for (var left = FirstIsRoot + Math.Min(rank.Value, MostApart) * Apart; left > default(TimeSpan); left -= Apart)
+            {
+                if (reported?.Invoke() == true) return code;
+                Thread.Sleep(Apart);
+            }
         // An error of another rank begins with the number of that rank.
         var prefix = rank is null || message.StartsWith("rank ", StringComparison.Ordinal) ? "" : $"rank {rank}: ";
         Console.Error.WriteLine($"{program}: {prefix}{message}");

@@ -34,11 +34,11 @@ sealed class RunRanks
         if (Ranks.Place(mode) is not { } place) return command(new(null, order));
         var watchdog = new Watchdog(place.Rank, timeout == default ? TimeSpan.MaxValue : timeout,
             line => Watchdog.EndProcess($"{Commands.Program}: {line}"));
-        WatchedCollective collective;
+        ICollective joined;
         try
         {
             watchdog.Enter("connection");
-            collective = new(RankConnection.Open(place, kind()), watchdog);
+            joined = RankConnection.Open(place, kind());
             watchdog.Leave();
         }
         catch (SaeException e)
@@ -46,6 +46,9 @@ sealed class RunRanks
             watchdog.Dispose();
             return RefuseConnection(e, place);
         }
+        var devices = joined as NcclCollective;
+        if (devices is not null) watchdog.Watch(devices.Fault);
+        var collective = new WatchedCollective(joined, watchdog);
         if (collective.Rank > 0) StandardOutput.Drop();
         try
         {
@@ -55,7 +58,11 @@ sealed class RunRanks
             collective.Dispose();
             return code;
         }
-        catch (Exception e) { return End(collective, e, Commands.Program); }
+        catch (Exception e)
+        {
+            watchdog.AtError();
+            return End(collective, e, Commands.Program, devices is null ? null : () => devices.Fault() is not null);
+        }
     }
 
     static int RefuseConnection(SaeException e, RankEnvironment place)
@@ -85,9 +92,9 @@ sealed class RunRanks
             : End(collective, fault, program);
     }
 
-    static int End(ICollective collective, Exception e, string program)
+    static int End(ICollective collective, Exception e, string program, Func<bool>? reported = null)
     {
-        var code = CommandFailure.Report(e, program, collective.Rank);
+        var code = CommandFailure.Report(e, program, collective.Rank, reported);
         collective.Abort(code);
         return code;
     }

@@ -172,7 +172,8 @@ sealed unsafe class NcclCollective : ICollective
 
     public void Barrier() => this.Sum(1);
 
-    /// <summary>Returns an error of the network that NCCL found in the background; null for none.</summary>
+    /// <summary>Returns an error of another rank or of the network that NCCL found in the background; null for none. Any
+    /// thread may call it.</summary>
     public string? Fault() => link.AsyncError();
 
     /// <summary>Waits for all work of the device.</summary>

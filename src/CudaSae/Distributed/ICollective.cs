@@ -61,10 +61,6 @@ unsafe interface ICollective : IDisposable
     /// one for the device; null for its end. Only waits of the thread that trains count.</summary>
     void Waiting(string? what) { }
 
-    /// <summary>Returns an error that the library found in the background; null for none. Any thread may call
-    /// it.</summary>
-    string? Fault() => null;
-
     /// <summary>Adds a check for an error in the background, such as one of the network. It returns the error, or null
     /// for none, and any thread may call it.</summary>
     void Watch(Func<string?> fault) { }

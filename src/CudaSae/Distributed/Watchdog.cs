@@ -1,12 +1,11 @@
-using System.Collections.Concurrent;
 using System.Diagnostics;
 
 namespace CudaSae.Distributed;
 
 /// <summary>A thread that ends the process if one collective or one wait for the device lasts too long: MPI does not
 /// report a network that was cut or a rank that has stopped. It counts the time in which this process runs, so a job
-/// that is suspended as a whole may continue. The thread also ends the process after an error that a library finds in
-/// the background.</summary>
+/// that is suspended as a whole may continue. Another thread ends the process after an error that a library finds in the
+/// background.</summary>
 sealed class Watchdog : IDisposable
 {
     /// <summary>Exit code of a process that a watchdog ends (EX_TEMPFAIL): the run may be resumed.</summary>
@@ -32,7 +31,9 @@ sealed class Watchdog : IDisposable
     volatile int begun;             // steps that have begun in this process
     volatile bool waitsLong;
     volatile string advice = "start the command again";
-    readonly ConcurrentQueue<Func<string?>> faults = [];
+    readonly List<Func<string?>> faults = [];       // checks; its lock guards it
+    Thread? checker;                // of faults
+    volatile bool ends;
 
     /// <param name="rank">Number of this rank.</param>
     /// <param name="limit">Longest time in one collective, above 0.</param>
@@ -54,8 +55,33 @@ sealed class Watchdog : IDisposable
     public bool WaitsLong { set => waitsLong = value; }
 
     /// <summary>Adds a check for an error in the background. It returns the error, or null for none, and any thread may
-    /// call it.</summary>
-    public void Watch(Func<string?> fault) => faults.Enqueue(fault);
+    /// call it. It has a thread of its own: a library may wait for a lock that a stopped rank holds.</summary>
+    public void Watch(Func<string?> fault)
+    {
+        lock (faults)
+        {
+            faults.Add(fault);
+            if (checker is not null) return;
+            checker = new(Check) { IsBackground = true, Name = "watchdog of errors" };
+            checker.Start();
+        }
+    }
+
+    /// <summary>Ends the checks: this rank ends with an error of its own.</summary>
+    public void AtError() => ends = true;
+
+    void Check()
+    {
+        while (!ends && !stop.Wait(Pause))
+        {
+            Func<string?>[] all;
+            lock (faults) all = [.. faults];
+            var found = all.Select(fault => fault()).FirstOrDefault(error => error is not null);
+            if (found is null || ends) continue;
+            end(FormattableString.Invariant($"rank {rank}: {found} (step {Volatile.Read(ref step)}); {advice}"));
+            return;
+        }
+    }
 
     /// <summary>Begins a collective, or a wait for the device.</summary>
     public void Enter(string name)
@@ -77,21 +103,18 @@ sealed class Watchdog : IDisposable
     /// <summary>Ends the long waits: the run ends.</summary>
     public void AtAbort() => (begun, waitsLong) = (2, false);
 
+    TimeSpan Pause => limit / 10 < LongestPause ? limit / 10 : LongestPause;
+
     TimeSpan Limit => begun < 2 || waitsLong ? longLimit : limit;
 
     void Watch()
     {
-        var pause = limit / 10 < LongestPause ? limit / 10 : LongestPause;
+        var pause = Pause;
         TimeSpan waited = default, last = default;
         long seen = 0;
         var clock = Stopwatch.StartNew();
         while (!stop.Wait(pause))
         {
-            if (faults.Select(fault => fault()).FirstOrDefault(error => error is not null) is { } found)
-            {
-                end(FormattableString.Invariant($"rank {rank}: {found} (step {Volatile.Read(ref step)}); {advice}"));
-                return;
-            }
             var (now, name, at) = (clock.Elapsed, call, Volatile.Read(ref number));
             var passed = now - last < 2 * pause ? now - last : 2 * pause;       // more if the process was suspended
             waited = name is not null && at == seen ? waited + passed : default;
@@ -113,8 +136,10 @@ sealed class Watchdog : IDisposable
 
     public void Dispose()
     {
+        ends = true;
         stop.Set();
         if (Thread.CurrentThread != thread) thread.Join();
-        stop.Dispose();
+        var ended = checker is null || Thread.CurrentThread != checker && checker.Join(LongestPause);
+        if (ended) stop.Dispose();
     }
 }

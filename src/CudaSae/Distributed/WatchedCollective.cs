@@ -2,19 +2,11 @@ namespace CudaSae.Distributed;
 
 /// <summary>Collectives with a limit of time, which a <see cref="Watchdog"/> enforces. A call costs a few writes to
 /// memory.</summary>
-sealed unsafe class WatchedCollective : ICollective
+/// <param name="inner">Owned.</param>
+/// <param name="watchdog">Owned.</param>
+sealed unsafe class WatchedCollective(ICollective inner, Watchdog watchdog) : ICollective
 {
-    readonly ICollective inner;
-    readonly Watchdog watchdog;
     int trainer = Environment.CurrentManagedThreadId;       // the thread whose waits count
-
-    /// <param name="inner">Owned.</param>
-    /// <param name="watchdog">Owned.</param>
-    public WatchedCollective(ICollective inner, Watchdog watchdog)
-    {
-        (this.inner, this.watchdog) = (inner, watchdog);
-        watchdog.Watch(inner.Fault);
-    }
 
     public int Rank => inner.Rank;
     public int Size => inner.Size;

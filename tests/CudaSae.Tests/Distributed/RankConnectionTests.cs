@@ -68,12 +68,13 @@ public class KernelRankRefusalTests
 {
     static readonly SaeSpec Spec = new() { InputWidth = 24, Latents = 96, Selection = new Selection.TopK(4) };
 
-    static string Refusal(SumOrder order, TrainConfig config)
+    static string Refusal(SumOrder order, TrainConfig config, SaeSpec? spec = null)
     {
+        spec ??= Spec;
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
         return RankThreads.Run(2, ranks => Assert.Throws<SaeException>(() => BackendFactory.Create(
-            BackendKind.Emulator, Spec, config, InputType.Float32, (_, _) => { }, out _,
-            shard: new(ranks, Spec, order))).Message)[1];
+            BackendKind.Emulator, spec, config, InputType.Float32, (_, _) => { }, out _,
+            shard: new(ranks, spec, order))).Message)[1];
     }
 
     [Theory, InlineData("Chain"), InlineData("Fixed")]
@@ -89,6 +90,7 @@ public class KernelRankRefusalTests
             .Message);
 
     [Fact]
-    public void APlanThatDoesNotFitIsRefusedOnAllRanks() => Assert.Matches("memory",
-        Refusal(SumOrder.Ordered, new() { BatchRows = 1 << 20 }));
+    public void APlanThatDoesNotFitIsRefusedOnAllRanks() => Assert.Matches(
+        "this run needs .* on CudaSae emulator, .* are free", Refusal(SumOrder.Ordered,
+            new() { BatchRows = 1 << 20, Vectors = 1 << 20 }, Spec with { InputWidth = 2048 }));
 }
