@@ -17,7 +17,8 @@ public class RankExchangeTests
     static float[] Numbers(int rank)
     {
         var random = new Random(rank + 1);
-        return [.. Enumerable.Range(0, Length).Select(_ => (random.NextSingle() - 0.5f) * MathF.Exp(random.Next(-9, 9)))];
+        return [.. Enumerable.Range(0, Length)
+            .Select(_ => (random.NextSingle() - 0.5f) * MathF.Exp(random.Next(-9, 9)))];
     }
 
     /// <summary>The sum over each machine in the order of its ranks, then over the machines, plus the last

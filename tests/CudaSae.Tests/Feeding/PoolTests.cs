@@ -53,7 +53,8 @@ public class PoolTests
         using var parameters = problem.Parameters;
         var rowBytes = Width * sizeof(float);
         using IBackend backend = new KernelBackend(Targets.OpenEmulator(), problem.Spec, problem.Config,
-            InputType.Float32, ownsDevice: true, pool: new(32, rowBytes, true) { Readers = 8, PieceBytes = 2 * rowBytes });
+            InputType.Float32, ownsDevice: true,
+            pool: new(32, rowBytes, true) { Readers = 8, PieceBytes = 2 * rowBytes });
         backend.SetParameters(parameters);
         var (pool, step, scalars) = (backend.Pool!, new SaeStep(backend), problem.Scalars(1));
         byte[][] rows = [.. new[] { 0, 1, 2 }.Select(_ => MemoryMarshal.AsBytes<float>(problem.Batch()).ToArray())];

@@ -81,6 +81,7 @@ sealed unsafe partial class KernelBackend : IBackend
             decided = owned.Event();
             if (pool.Rows > 0) this.pool = new(device, owned, pool, config.BatchRows);
             Plan = arena.Plan.With(pool.Name, pool.Bytes);
+            Context.Ranks?.Connect();
             device.Synchronize(stream);
         }
         catch

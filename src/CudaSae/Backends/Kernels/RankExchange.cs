@@ -11,11 +11,13 @@ namespace CudaSae.Backends.Kernels;
 sealed unsafe class RankExchange
 {
     const int Block = 256;
+    const long BlockUnit = 64;                  // elements of a block, so that it begins at 256 bytes or a multiple
 
     readonly KernelContext context;
     readonly NcclCommunicator? link;            // null where memory is counted
     readonly DeviceArray<byte> parts;           // [P, block] of the sum in work
     readonly DeviceArray<StepSums> sums;        // [P]
+    readonly DeviceArray<int> sent, received;   // [P] of the first exchange
 
     /// <summary>Takes the memory that all exchanges share.</summary>
     /// <param name="plan">The share of this rank.</param>
@@ -27,6 +29,8 @@ sealed unsafe class RankExchange
         parts = context.Arena.Take<byte>("sums of ranks, parts",
             Padded((long)context.Spec.Levels * context.Rows * context.Lo) * sizeof(float));
         sums = context.Arena.Take<StepSums>("step sums of ranks", Ranks);
+        sent = context.Arena.Take<int>("first exchange of ranks", Ranks);
+        received = context.Arena.Take<int>("first exchange of ranks, received", Ranks);
     }
 
     public ShardPlan Plan { get; }
@@ -36,9 +40,17 @@ sealed unsafe class RankExchange
     NcclCommunicator Link => link ?? throw new InvalidOperationException("this context only counts memory");
 
     /// <summary>Returns a length that all ranks can share equally.</summary>
-    public long Padded(long length) => Ranks * BlockOf(length);
+    public long Padded(long length) => Ranks * ((length + Ranks - 1) / Ranks + BlockUnit - 1 & ~(BlockUnit - 1));
 
-    long BlockOf(long length) => (length + Ranks - 1) / Ranks;
+    /// <summary>Runs each kind of exchange once. NCCL connects the ranks at the first exchange of a kind, which must
+    /// not be part of a recorded step.</summary>
+    public void Connect()
+    {
+        AllToAll(sent, received);
+        AllGather(sent);
+        Sum(sent);
+        Broadcast(sent);
+    }
 
     /// <summary>Sends block p of an array to rank p, and receives block p from rank p.</summary>
     public void AllToAll<T>(DeviceArray<T> send, DeviceArray<T> receive) where T : unmanaged =>
