@@ -127,12 +127,4 @@ sealed class RunRanks
 
     /// <summary>Returns the largest of the ranks' exit codes.</summary>
     public int Agree(int code) => Collective is null ? code : (int)Collective.Max(code);
-
-    /// <summary>Refuses an option that several ranks do not support.</summary>
-    /// <param name="given">Whether the option is given.</param>
-    public void RequireOne(bool given, string option)
-    {
-        if (given && Collective is { } ranks)
-            throw new SaeException($"{option} is for one process, not for {ranks.Size} ranks; leave it out");
-    }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using CudaSae.Devices;
 using CudaSae.Distributed;
@@ -15,6 +16,7 @@ sealed unsafe class NcclCollective : ICollective
 
     readonly IDevice device;
     readonly Owned owned;
+    [SuppressMessage("Usage", "CA2213", Justification = "It is one of the owned resources.")]
     readonly NcclCommunicator link;
     readonly Action<int> end;
     readonly nint stream;

@@ -45,7 +45,7 @@ static class RankDevice
 
     /// <summary>Opens the device of this rank, on ranks that are not connected yet.</summary>
     /// <exception cref="SaeException">The device is not available.</exception>
-    public static IDevice Open(BackendKind kind, RankEnvironment place)
+    public static CudaDevice Open(BackendKind kind, RankEnvironment place)
     {
         if (kind == BackendKind.Emulator) return CudaDevice.OpenEmulator(BackendFactory.RequireEmulator());
         if (kind == BackendKind.ManagedCuda) throw NotOfTheEngine();
@@ -56,9 +56,9 @@ static class RankDevice
 
     /// <summary>Opens the device of this rank. All ranks call it, and all throw if one of them has none.</summary>
     /// <exception cref="SaeException">A rank has no device of its own, or NCCL is not installed there.</exception>
-    public static IDevice Open(BackendKind kind, ICollective ranks)
+    public static CudaDevice Open(BackendKind kind, ICollective ranks)
     {
-        IDevice? opened = null;
+        CudaDevice? opened = null;
         try
         {
             RankAgreement.Do(ranks, () =>
@@ -67,7 +67,7 @@ static class RankDevice
                 opened = kind == BackendKind.Emulator ? CudaDevice.OpenEmulator(BackendFactory.RequireEmulator())
                     : TryOpen(LocalRank, out var why) ?? throw CudaDevice.Refused(why);
             });
-            if (kind == BackendKind.Cuda && Sharing(ranks, ((CudaDevice)opened!).Location) is { } shared)
+            if (kind == BackendKind.Cuda && Sharing(ranks, opened!.Location) is { } shared)
                 throw new SaeException(shared, kind: SaeErrorKind.Device);
             return opened!;
         }

@@ -1,3 +1,5 @@
+using System.Diagnostics.CodeAnalysis;
+
 namespace CudaSae.Devices;
 
 /// <summary>Groups of devices, by NCCL.</summary>
@@ -6,6 +8,7 @@ sealed unsafe partial class CudaDevice
     const int PciBus = 33, PciDevice = 34, PciDomain = 50;      // CUdevice_attribute
 
     Nccl? nccl;
+    [SuppressMessage("Usage", "CA2213", Justification = "The caller of Connect owns it.")]
     volatile NcclCommunicator? joined;      // the last one
 
     public Action<bool>? Waits { get; set; }

@@ -1,4 +1,3 @@
-using CudaSae.Devices;
 using CudaSae.Distributed;
 using CudaSae.Lab.Verification;
 

@@ -1,7 +1,6 @@
 using CudaSae.Backends.Cpu;
 using CudaSae.Distributed;
 using CudaSae.Lab.Verification;
-using CudaSae.Numerics;
 
 namespace CudaSae.Tests;
 

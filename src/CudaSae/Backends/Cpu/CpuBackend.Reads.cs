@@ -1,4 +1,3 @@
-using CudaSae.Distributed;
 using CudaSae.Model;
 using CudaSae.Numerics;
 

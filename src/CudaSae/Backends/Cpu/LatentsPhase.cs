@@ -1,4 +1,3 @@
-using CudaSae.Distributed;
 
 namespace CudaSae.Backends.Cpu;
 
