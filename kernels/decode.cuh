@@ -1,13 +1,13 @@
-// All that decode does for a row: the residuals and dot products of each slice, then the sums of the row. decode.cu sums
-// the entries itself. On several ranks decode_ranks.cu takes the sums of all ranks.
+// Computes the residuals and dot products of each slice of a row, then the sums of the row. The kernel decode adds the
+// entries itself. On several ranks, decode_rest takes the sums of all ranks.
 #pragma once
 #include "decode_slices.cuh"
 
 struct RowSums { float error = 0, norm = 0, level_error = 0, gate_error = 0, reconstruction = 0; };
 
 // One warp's slice: the reconstructions of all levels, their residuals, and the dot products of residuals with every
-// entry's decoder row. level_errors: [levels, 32, 8], null with one level. SUMMED: the sums over the entries of all ranks
-// are in p.sums and p.gate_sums.
+// entry's decoder row. level_errors: [levels, 32, 8], null with one level. SUMMED: the sums over the entries of all
+// ranks are in p.sums and p.gate_sums.
 template <bool SUMMED>
 __device__ __forceinline__ void decode_slice(const DecodeParams& p, const SliceLane& lane, const DecodeLists& lists,
                                              size_t row, int column, bool inside, const bf16_bits* w,
@@ -66,7 +66,7 @@ __device__ __forceinline__ void decode_slice(const DecodeParams& p, const SliceL
     for (int i = 0; i < 8; ++i) sums.gate_error += sum[i] * sum[i];
 }
 
-// All that decode does for a row.
+// Decodes one row.
 template <bool SUMMED> __device__ __forceinline__ void decode_row(const DecodeParams& p) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32, gates = p.gate ? 1 : 0;
     const DecodeMemory memory = decode_memory(p);

@@ -185,7 +185,7 @@ __device__ __forceinline__ DecodeMemory decode_memory(const DecodeParams& p) {
     m.lists.rows = m.lists.position + p.active;
     m.lists.values = reinterpret_cast<float*>(m.lists.rows + p.active);
     m.lists.gates = m.lists.values + p.active;
-    // an offset: the compiler would no longer know a rounded pointer as shared
+    // an offset: the compiler does not treat a rounded pointer as one to shared memory
     const int words = 6 * DECODE_WARPS + (1 + gates) * warps * p.active + p.levels + 1 + (3 + gates) * p.active;
     auto rest = reinterpret_cast<unsigned char*>(m.scratch) + ((words * 4 + 15) & ~15);
     const int level_bytes = p.levels > 1 ? p.levels * 1024 : 0;

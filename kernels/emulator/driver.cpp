@@ -31,7 +31,7 @@ std::map<std::string, std::pair<int, int>> failures;    // call -> (calls to let
 // By number: the n-th call after emuFailAt fails. A sticky error leaves the context unusable: every later call that
 // needs it returns the error.
 struct { uint64_t calls = 0, at = ~uint64_t(0); int code = 0; bool sticky = false; std::string failed; } planned;
-// Of the two above: some functions of NCCL do not take lock().
+// Guards failures and planned: some functions of NCCL do not take lock().
 std::mutex& plans() { static std::mutex mutex; return mutex; }
 
 }

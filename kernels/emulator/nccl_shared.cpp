@@ -130,7 +130,7 @@ void try_to_join(Communicator& c, const char* name, std::string& why, int& resul
     }
 }
 
-// Waits until all ranks have joined; the reason if they do not come. Sets `again` as above.
+// Waits until all ranks have joined. Returns the reason if they do not join. Sets `again` as above.
 std::string wait_for_all(Communicator& c, const char* name, bool& again) {
     auto& shared = *c.shared;
     auto start = Clock::now();

@@ -50,6 +50,7 @@ sealed class RunRanks
         if (devices is not null) watchdog.Watch(devices.Fault);
         var collective = new WatchedCollective(joined, watchdog);
         if (collective.Rank > 0) StandardOutput.Drop();
+        var exitCode = 0;
         try
         {
             var code = command(new(collective, order, watchdog));
@@ -58,10 +59,19 @@ sealed class RunRanks
             collective.Dispose();
             return code;
         }
-        catch (Exception e)
+        // The filter reports the error before the command releases its devices, which may wait for other ranks.
+        catch (Exception e) when (Reported(e))
+        {
+            collective.Abort(exitCode);
+            return exitCode;
+        }
+
+        bool Reported(Exception e)
         {
             watchdog.AtError();
-            return End(collective, e, Commands.Program, devices is null ? null : () => devices.Fault() is not null);
+            exitCode = CommandFailure.Report(e, Commands.Program, collective.Rank,
+                devices is null ? null : () => devices.Fault() is not null);
+            return collective.Failed = true;
         }
     }
 
@@ -92,9 +102,9 @@ sealed class RunRanks
             : End(collective, fault, program);
     }
 
-    static int End(ICollective collective, Exception e, string program, Func<bool>? reported = null)
+    static int End(ICollective collective, Exception e, string program)
     {
-        var code = CommandFailure.Report(e, program, collective.Rank, reported);
+        var code = CommandFailure.Report(e, program, collective.Rank);
         collective.Abort(code);
         return code;
     }

@@ -17,7 +17,8 @@ static class VerifyCommand
         var later = new Option<string?>(VerifyProcesses.Option) { Hidden = true };
         var command = new Command("verify",
             "Compare every backend of this machine with the double-precision reference. The processes that mpirun, "
-                + "mpiexec, srun or torchrun start run each case together, and each holds a part of the latents.")
+                + "mpiexec, srun, torchrun or a Kubernetes job start run each case together, and each holds a part of "
+                + "the latents.")
         {
             backend, schedules, only, later,
         };

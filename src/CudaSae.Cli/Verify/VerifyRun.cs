@@ -37,6 +37,7 @@ sealed class VerifyRun(IReadOnlyList<(VerifyTarget Target, VerifyCase Case)> run
     {
         var (target, c) = runs[progress.Next];
         progress = progress with { Next = progress.Next + 1 };
+        ranks?.AtStep(progress.Next);
         var made = false;
         // In lines the name comes before the result, so that a kernel that hangs leaves the name.
         if (lines) Console.Write($"{target.Name}: {c.Name}: ");

@@ -139,7 +139,7 @@ static class BackendFactory
                     device.FreeBytes() - plans.TotalBytes);
                 var whole = plans.With(pool.Name, pool.Bytes);
                 plan(whole, device.Info.Name);
-                if (shard is not null) whole.Require(device.FreeBytes(), device.Info.Name);
+                if (shard is not null) whole.Require(device.FreeBytes() - NcclBytes, device.Info.Name);
             });
             if (shard is not null) Watch(device, shard.Collective);
         }
@@ -219,6 +219,7 @@ static class BackendFactory
             ?? throw new SaeException("this build does not contain ManagedCuda; dotnet build -c Release "
                 + "-p:UseManagedCuda=true makes one that does, from a feed with the package");
 
+    const long NcclBytes = 512 << 20;       // an estimate of the buffers that NCCL allocates
     const string NoGpu = "no GPU: ", Host = "this machine's memory";
     const string HostCopy = "weights in float32, to start from and to save";
 

@@ -1,18 +1,18 @@
+using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
-using System.Runtime.InteropServices;
 using CudaSae.Devices;
 using CudaSae.Distributed;
-using CudaSae.Files.Zip;
 
 namespace CudaSae.Backends;
 
-/// <summary>Ranks that are processes, over NCCL, for launchers without MPI. Data of the host pass through a small buffer
-/// in page-locked memory and one on the device, piece by piece.</summary>
+/// <summary>Ranks that are processes, over NCCL, for launchers without MPI. Data of the host pass through a small
+/// buffer in page-locked memory and one on the device, piece by piece.</summary>
 /// <remarks>A call first waits for all work of the device in this process: NCCL does not permit that operations of two
-/// groups of the same devices run at the same time, and the kernels have a group of their own.</remarks>
+/// groups of the same devices run at the same time, and the kernels use a separate group.</remarks>
 sealed unsafe class NcclCollective : ICollective
 {
     const int LargestPiece = 1 << 20;
+    static readonly TimeSpan AbortLimit = TimeSpan.FromSeconds(2), JoinPause = TimeSpan.FromSeconds(1);
 
     readonly IDevice device;
     readonly Owned owned;
@@ -57,13 +57,24 @@ sealed unsafe class NcclCollective : ICollective
     public int Rank => link.Rank;
     public int Size => link.Size;
     public int LocalSize { get; }
+    public bool WaitsForDevice => true;
     public string Description => $"{Size} over NCCL, {LocalSize} on this machine";
 
     /// <summary>Joins the group of an address. The variable serves one group, so it is removed afterwards.</summary>
     static NcclCommunicator Join(IDevice device, RankEnvironment place, string address)
     {
         _ = NativeProcess.SetVariable(RootAddress.NcclVariable, address, overwrite: 1);
-        try { return device.Connect(device.NewNcclId(), place.Rank, place.Size); }
+        try
+        {
+            var clock = Stopwatch.StartNew();
+            while (true)
+                try { return device.Connect(device.NewNcclId(), place.Rank, place.Size); }
+                // NCCL waits for rank 0 for some seconds only.
+                catch (CudaException e) when (e.IsOfNetwork && place.Rank > 0 && clock.Elapsed < Watchdog.Long)
+                {
+                    Thread.Sleep(JoinPause);
+                }
+        }
         catch (SaeException e)
         {
             throw new SaeException($"{place.Launcher} started {place.Size} ranks, but they cannot be joined by NCCL at "
@@ -74,8 +85,8 @@ sealed unsafe class NcclCollective : ICollective
 
     int RanksHere()
     {
-        var own = Crc32.Append(0, MemoryMarshal.AsBytes(Environment.MachineName.AsSpan()));
-        return this.AllGather(own).Count(other => other == own);
+        var machines = Machine.OfRanks(this);
+        return machines.Count(other => other == machines[Rank]);
     }
 
     public void AllToAll(void* send, void* receive, long bytes)
@@ -174,8 +185,8 @@ sealed unsafe class NcclCollective : ICollective
 
     public void Barrier() => this.Sum(1);
 
-    /// <summary>Returns an error of another rank or of the network that NCCL found in the background; null for none. Any
-    /// thread may call it.</summary>
+    /// <summary>Returns an error of another rank or of the network that NCCL found in the background; null for none.
+    /// Any thread may call it.</summary>
     public string? Fault() => link.AsyncError();
 
     /// <summary>Waits for all work of the device.</summary>
@@ -195,9 +206,12 @@ sealed unsafe class NcclCollective : ICollective
 
     static void Copy(byte* from, byte* to, long bytes) => Buffer.MemoryCopy(from, to, bytes, bytes);
 
+    /// <summary>Ends the process. The abort of NCCL may wait for other ranks, so it has a limit.</summary>
     public void Abort(int exitCode)
     {
-        link.Abort();
+        var abort = new Thread(() => Owned.Try(link.Abort)) { IsBackground = true, Name = "abort of NCCL" };
+        abort.Start();
+        abort.Join(AbortLimit);
         end(exitCode);
     }
 

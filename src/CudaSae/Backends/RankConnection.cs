@@ -17,14 +17,19 @@ static class RankConnection
         var why = "";
         if (UsesMpi(place, variables))
         {
-            if (Ranks.TryMpi(place, out why) is { } ranks) return ranks;
+            if (Ranks.TryMpi(place, out why) is { } ranks)
+            {
+                // With the variable, NCCL would give all groups of devices one address.
+                _ = NativeProcess.RemoveVariable(RootAddress.NcclVariable);
+                return ranks;
+            }
             if (place.Launcher != RankEnvironment.Slurm) throw Refused(why);
         }
         return OverDevices(place, variables, kind, why);
     }
 
-    /// <summary>Returns whether to try MPI. srun without a PMI starts processes that MPI cannot join, and some libraries
-    /// end such a process.</summary>
+    /// <summary>Returns whether to try MPI. srun without a PMI starts processes that MPI cannot join, and some
+    /// libraries end such a process.</summary>
     internal static bool UsesMpi(RankEnvironment place, IReadOnlyDictionary<string, string> variables) =>
         place.StartsMpi && (place.Launcher != RankEnvironment.Slurm || variables.ContainsKey(MpiLibrary.Variable)
             || variables.Keys.Any(name => name.StartsWith("PMI", StringComparison.Ordinal)));

@@ -1,12 +1,10 @@
-using System.Runtime.InteropServices;
 using CudaSae.Devices;
 using CudaSae.Distributed;
-using CudaSae.Files.Zip;
 
 namespace CudaSae.Backends;
 
-/// <summary>Chooses and opens the device of a rank: the GPU whose number is that of the rank on its machine. A launcher
-/// may also show each process one GPU only.</summary>
+/// <summary>Chooses and opens the device of a rank: the GPU with the rank's number on its machine, modulo the number of
+/// visible GPUs, so that a launcher may show each process one GPU.</summary>
 static class RankDevice
 {
     /// <summary>Variable of NCCL that permits ranks to share a GPU.</summary>
@@ -25,8 +23,8 @@ static class RankDevice
         return why.Length > 0 ? BackendKind.Cpu : BackendKind.Cuda;
     }
 
-    /// <summary>Returns the kind that all ranks use: for Auto, Cuda if every rank has a GPU of its own, otherwise Cpu.
-    /// All ranks call it.</summary>
+    /// <summary>Returns the kind that all ranks use: for Auto, Cuda if every rank has a separate GPU, otherwise Cpu. All
+    /// ranks call it.</summary>
     /// <param name="why">One sentence about the choice.</param>
     public static BackendKind Agreed(BackendKind kind, ICollective ranks, out string why)
     {
@@ -43,7 +41,7 @@ static class RankDevice
         return level == 0 ? BackendKind.Cuda : BackendKind.Cpu;
     }
 
-    /// <summary>Opens the device of this rank, on ranks that are not connected yet.</summary>
+    /// <summary>Opens the device of this rank without kernels, on ranks that are not connected yet.</summary>
     /// <exception cref="SaeException">The device is not available.</exception>
     public static CudaDevice Open(BackendKind kind, RankEnvironment place)
     {
@@ -51,11 +49,11 @@ static class RankDevice
         if (kind == BackendKind.ManagedCuda) throw NotOfTheEngine();
         var visible = CudaDevice.Count(out _);
         if (visible > 1 && place.LocalSize > visible && !MayShare) throw Shared(place.LocalSize, visible);
-        return TryOpen(place.LocalRank, out var why) ?? throw CudaDevice.Refused(why);
+        return TryOpen(place.LocalRank, out var why, loadKernels: false) ?? throw CudaDevice.Refused(why);
     }
 
     /// <summary>Opens the device of this rank. All ranks call it, and all throw if one of them has none.</summary>
-    /// <exception cref="SaeException">A rank has no device of its own, or NCCL is not installed there.</exception>
+    /// <exception cref="SaeException">A rank has no separate device, or NCCL is not installed there.</exception>
     public static CudaDevice Open(BackendKind kind, ICollective ranks)
     {
         CudaDevice? opened = null;
@@ -78,11 +76,11 @@ static class RankDevice
         }
     }
 
-    static CudaDevice? TryOpen(int localRank, out string why)
+    static CudaDevice? TryOpen(int localRank, out string why, bool loadKernels = true)
     {
         var visible = CudaDevice.Count(out why);
         if (visible == 0) return null;
-        var device = CudaDevice.TryOpen(localRank % visible, out why);
+        var device = CudaDevice.TryOpen(localRank % visible, out why, loadKernels);
         try { device?.RequireNccl(); }
         catch (SaeException e)
         {
@@ -100,8 +98,7 @@ static class RankDevice
     /// <param name="location">The place of this rank's GPU; negative if it has none.</param>
     static string? Sharing(ICollective ranks, long location)
     {
-        var machine = Crc32.Append(0, MemoryMarshal.AsBytes(Environment.MachineName.AsSpan()));
-        var (machines, locations) = (ranks.AllGather(machine), ranks.AllGather(location));
+        var (machines, locations) = (Machine.OfRanks(ranks), ranks.AllGather(location));
         return MayShare ? null : Sharing(machines, locations)?.Message;
     }
 
@@ -125,8 +122,8 @@ static class RankDevice
     }
 
     static SaeException Shared(int ranks, int devices) => new(
-        $"{ranks} ranks of a machine would share {devices} {(devices == 1 ? "GPU" : "GPUs")}: start {devices} there, or "
-            + "let the launcher give each process a GPU of its own", kind: SaeErrorKind.Device);
+        $"{ranks} ranks of a machine would share {devices} {(devices == 1 ? "GPU" : "GPUs")}: start {devices} there, "
+            + "or let the launcher give each process a separate GPU", kind: SaeErrorKind.Device);
 
     static SaeException NotOfTheEngine() => new(
         "several ranks need the engine's own launcher: choose Backend = Cuda", kind: SaeErrorKind.Device);

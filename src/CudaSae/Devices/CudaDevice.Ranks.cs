@@ -44,7 +44,7 @@ sealed unsafe partial class CudaDevice
     /// <exception cref="SaeException">NCCL is not installed, or it is too old.</exception>
     public void RequireNccl() => OpenNccl();
 
-    /// <summary>Announces the begin or the end of a call that waits for the device, or for other ranks.</summary>
+    /// <summary>Announces the start or the end of a call that waits for the device, or for other ranks.</summary>
     internal void Announce(bool begins) => Waits?.Invoke(begins);
 
     /// <summary>Prepares the release of a communicator, also on a lost device.</summary>

@@ -204,7 +204,12 @@ sealed unsafe partial class CudaDevice : IDevice, IModuleLoader
 
     /// <summary>Waits for earlier copies of a stream after an error, because the caller then frees host memory that
     /// they may still use.</summary>
-    void EndCopies(nint stream) => _ = driver.synchronize(stream);
+    void EndCopies(nint stream)
+    {
+        Announce(true);
+        _ = driver.synchronize(stream);
+        Announce(false);
+    }
 
     public void CopyOnDevice(ulong to, ulong from, long bytes, nint stream)
     {

@@ -12,15 +12,19 @@ sealed class CudaException(int code, string message, SaeErrorKind kind)
     /// <summary>The CUresult, the cublasStatus_t of a cuBLAS call, or the ncclResult_t of an NCCL call.</summary>
     public int Code { get; } = code;
 
-    /// <summary>Whether another rank or the network between the ranks has failed, so that the run can be resumed.</summary>
+    /// <summary>Whether another rank or the network between the ranks has failed, so that the run can be
+    /// resumed.</summary>
     public bool OfOtherRank { get; private init; }
+
+    /// <summary>Whether an NCCL call did not reach another rank.</summary>
+    public bool IsOfNetwork { get; private init; }
 
     /// <summary>Whether all further calls of this process on the device fail.</summary>
     public bool EndsContext { get; private init; }
 
     // cuda.h: "the process must be terminated and relaunched" (700, 702, 714 to 719), "the context cannot be used
     // anymore" (710). 701 and 720 refuse one launch and leave the context as it is. After 214 (damaged memory) and 999
-    // (unknown error) the state of the context is undefined. 911 is the emulator's error of a rank that does not come.
+    // (unknown error) the state of the context is undefined. The emulator returns 911 if another rank does not join an operation.
     static bool Ends(int result) => result is 214 or 700 or 702 or 710 or >= 714 and <= 719 or 911 or 999;
 
     /// <summary>Makes the error of a failed driver call of any launcher.</summary>
@@ -45,7 +49,8 @@ sealed class CudaException(int code, string message, SaeErrorKind kind)
     internal static CudaException OfNccl(int result, string message, string call) =>
         new(result, message, SaeErrorKind.Device)
         {
-            // A system error of the first call is one of the configuration.
+            IsOfNetwork = result is NcclRemote or NcclSystem,
+            // A system error in ncclCommInitRank is an error of the configuration.
             OfOtherRank = result == NcclRemote || result == NcclSystem && call != "ncclCommInitRank",
         };
 

@@ -53,11 +53,18 @@ unsafe interface ICollective : IDisposable
     /// <summary>States the step that begins, for a message about a rank that waits.</summary>
     void AtStep(long step) { }
 
-    /// <summary>Announces the begin or the end of calls that may wait long, because another rank may be writing or
+    /// <summary>Whether a call first waits for all work of the device.</summary>
+    bool WaitsForDevice => false;
+
+    /// <summary>Whether this rank ends with an error. Devices then release nothing until the process ends, because the
+    /// release may wait for ranks that wait for this one.</summary>
+    bool Failed { get => false; set { } }
+
+    /// <summary>Announces the start or the end of calls that may wait long, because another rank may be writing or
     /// reading files.</summary>
     void WaitsLong(bool begins) { }
 
-    /// <summary>Announces the begin of a wait that depends on other ranks and is not a call of this interface, such as
+    /// <summary>Announces the start of a wait that depends on other ranks and is not a call of this interface, such as
     /// one for the device; null for its end. Only waits of the thread that trains count.</summary>
     void Waiting(string? what) { }
 

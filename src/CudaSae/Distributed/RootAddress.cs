@@ -13,6 +13,7 @@ static class RootAddress
     public const string Variable = "CUDASAE_ROOT";
 
     const int KubernetesPort = 29400, FirstOfSlurm = 61440, PortsOfSlurm = 4096;
+    const int StepStride = 101;         // between the ports of two steps of a job
 
     /// <summary>Returns the address, host:port.</summary>
     /// <param name="place">The place of this process.</param>
@@ -31,7 +32,8 @@ static class RootAddress
             RankEnvironment.Slurm => Join(
                 FirstHost(Text("SLURM_STEP_NODELIST") ?? Text("SLURM_JOB_NODELIST")
                     ?? throw Missing(place, "SLURM_STEP_NODELIST")),
-                FirstOfSlurm + (int)(Number(Text("SLURM_JOB_ID") ?? Text("SLURM_JOBID") ?? "0") % PortsOfSlurm)),
+                FirstOfSlurm + (int)((Number(Text("SLURM_JOB_ID") ?? Text("SLURM_JOBID") ?? "0")
+                    + StepStride * Number(Text("SLURM_STEP_ID") ?? "0")) % PortsOfSlurm)),
             _ => Text(Variable) is { } root ? WithPort(root) : throw Missing(place, Variable),
         };
     }

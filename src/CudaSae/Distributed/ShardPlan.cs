@@ -21,7 +21,9 @@ sealed class ShardPlan
         cut = LatentCut.For(spec, collective.Size, order);
         Span<long> extremes = [collective.LocalSize, -collective.LocalSize];
         collective.Max(extremes);
-        var uniform = extremes[0] == -extremes[1] && collective.Size % collective.LocalSize == 0;
+        var machines = Machine.OfRanks(collective);
+        var uniform = extremes[0] == -extremes[1] && collective.Size % collective.LocalSize == 0
+            && Machine.AreConsecutive(machines, collective.LocalSize);
         MachineSize = uniform ? collective.LocalSize : collective.Size;
     }
 
@@ -34,7 +36,7 @@ sealed class ShardPlan
     public SumOrder Order { get; }
 
     /// <summary>Ranks on a machine, for <see cref="SumOrder.Ordered"/>; all ranks if machines have different
-    /// numbers.</summary>
+    /// numbers of ranks, or ranks whose numbers are not consecutive.</summary>
     public int MachineSize { get; }
 
     public int Rank => Collective.Rank;

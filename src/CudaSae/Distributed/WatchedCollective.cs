@@ -89,6 +89,10 @@ sealed unsafe class WatchedCollective(ICollective inner, Watchdog watchdog) : IC
         else watchdog.Enter(what);
     }
 
+    public bool WaitsForDevice => inner.WaitsForDevice;
+
+    public bool Failed { get; set; }
+
     public void Watch(Func<string?> fault) => watchdog.Watch(fault);
 
     public void WaitsLong(bool begins) => watchdog.WaitsLong = begins;

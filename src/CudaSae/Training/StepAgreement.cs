@@ -9,13 +9,17 @@ namespace CudaSae.Training;
 /// process.</summary>
 static class StepAgreement
 {
+    const long StopsEvery = 16;             // steps between two agreements that wait for the device
     const long SameRowsEvery = 1000;        // steps between two comparisons of the ranks' rows
 
-    /// <summary>Returns whether a run is cancelled, on any rank.</summary>
-    public static bool Stops(IBackend backend, CancellationToken cancellation)
+    /// <summary>Returns whether a run is cancelled, on any rank. Ranks agree before each step, or before every 16th
+    /// one if that waits for the device.</summary>
+    /// <param name="step">The last step that was taken.</param>
+    public static bool Stops(IBackend backend, CancellationToken cancellation, long step)
     {
         var stops = cancellation.IsCancellationRequested;
-        return backend.Shard is { } shard ? shard.Collective.Max(stops ? 1 : 0) > 0 : stops;
+        if (backend.Shard is not { Collective: var ranks }) return stops;
+        return (!ranks.WaitsForDevice || step % StopsEvery == 0) && ranks.Max(stops ? 1 : 0) > 0;
     }
 
     /// <summary>Compares a checksum of a batch on all ranks, at the first step of the process and then every 1000

@@ -41,7 +41,7 @@ public class RankConnectionTests
     [InlineData(2, "ncclRecv", true)]                   // a system error
     [InlineData(2, "ncclCommInitRank", false)]          // of the configuration
     [InlineData(4, "ncclRecv", false)]                  // an invalid argument
-    public void AnErrorOfAnotherRankIsToldFromOthers(int result, string call, bool ofOtherRank) =>
+    public void AnErrorOfAnotherRankIsDistinguished(int result, string call, bool ofOtherRank) =>
         Assert.Equal(ofOtherRank, CudaException.OfNccl(result, "", call).OfOtherRank);
 
     [Fact]
@@ -79,7 +79,7 @@ public class KernelRankRefusalTests
 
     [Theory, InlineData("Chain"), InlineData("Fixed")]
     public void KernelsAddInTheOrderOfTheRanksOnly(string order) => Assert.Matches(
-        $"an SAE on 2 ranks on kernels adds in the order of the ranks, not as {order}",
+        $"kernels on 2 ranks add in the order of the ranks, not as {order}",
         Refusal(Enum.Parse<SumOrder>(order), new() { BatchRows = 16 }));
 
     [Fact]

@@ -22,6 +22,7 @@ public class RootAddressTests
     [InlineData("srun", "SLURM_STEP_NODELIST=alone SLURM_JOB_ID=1", "alone:61441")]
     [InlineData("srun", "SLURM_JOB_NODELIST=a,b SLURM_JOB_ID=1", "a:61441")]
     [InlineData("srun", "SLURM_STEP_NODELIST=b SLURM_JOB_NODELIST=a,b SLURM_JOB_ID=1", "b:61441")]
+    [InlineData("srun", "SLURM_STEP_NODELIST=a SLURM_JOB_ID=1 SLURM_STEP_ID=2", "a:61643")]
     [InlineData("Kubernetes", "CUDASAE_ROOT=sae-0.sae", "sae-0.sae:29400")]
     [InlineData("Kubernetes", "CUDASAE_ROOT=sae-0.sae:4000", "sae-0.sae:4000")]
     [InlineData("Kubernetes", "CUDASAE_ROOT=[fd00::2]:4000", "[fd00::2]:4000")]
@@ -30,7 +31,8 @@ public class RootAddressTests
         Assert.Equal(address, Of(launcher, variables));
 
     [Theory]
-    [InlineData("torchrun", "MASTER_ADDR=a", "torchrun started 2 ranks.*MASTER_ADDR and MASTER_PORT.*NCCL_COMM_ID=HOST")]
+    [InlineData("torchrun", "MASTER_ADDR=a",
+        "torchrun started 2 ranks.*MASTER_ADDR and MASTER_PORT.*NCCL_COMM_ID=HOST")]
     [InlineData("torchrun", "MASTER_ADDR=a MASTER_PORT=65535", "MASTER_PORT = 65535 does not state a port, 1 to 65534")]
     [InlineData("torchrun", "MASTER_ADDR=a MASTER_PORT=x", "MASTER_PORT = x does not state a port")]
     [InlineData("srun", "SLURM_JOB_ID=5", "SLURM_STEP_NODELIST")]

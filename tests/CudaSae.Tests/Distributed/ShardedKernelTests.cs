@@ -106,8 +106,8 @@ public class ShardedKernelTests
         TrainConfig config = new() { BatchRows = 16, Vectors = 160 };
         foreach (var (order, refused, sentence) in new[]
         {
-            (SumOrder.Chain, config, "adds in the order of the ranks, not as Chain"),
-            (SumOrder.Fixed, config, "adds in the order of the ranks, not as Fixed"),
+            (SumOrder.Chain, config, "add in the order of the ranks, not as Chain"),
+            (SumOrder.Fixed, config, "add in the order of the ranks, not as Fixed"),
             (SumOrder.Ordered, config with { HotDensity = 0.1f }, "HotDensity = 0.1"),
             (SumOrder.Ordered, config with { ValidateEvery = 10 }, "leave ValidateEvery = 0"),
         })

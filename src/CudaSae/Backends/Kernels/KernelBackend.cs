@@ -54,18 +54,21 @@ sealed unsafe partial class KernelBackend : IBackend
         if (ownsDevice) owned.Add(device);
         try
         {
-            if (spec.Active > SaeSpec.MaxActive)
-                throw new SaeException($"a row's code of up to {spec.Active} entries is more than the kernels hold: "
-                    + $"set Room to {SaeSpec.MaxActive} or less");
-            SpecRules.Check(spec, config);
-            if (shard is not null) RankRules.Check(spec, config, shard);
-            var plan = PlanFor(spec, config, inputType, variant, shard);
-            plan.With(pool.Name, pool.Bytes).Require(device.FreeBytes(), device.Info.Name);
+            var plan = new MemoryPlan();
+            byte[] id = [];
+            // The ranks join after each of them has accepted the run.
+            RankAgreement.Do(shard?.Collective, () =>
+            {
+                Check(spec, config, shard);
+                plan = PlanFor(spec, config, inputType, variant, shard);
+                plan.With(pool.Name, pool.Bytes).Require(device.FreeBytes(), device.Info.Name);
+                if (shard is { IsRoot: true }) id = device.NewNcclId();
+            });
             stream = owned.Stream();
             copyStream = owned.Stream();
+            var link = shard is null ? null : owned.Add(Connect(device, shard.Collective, id));
             var arena = owned.Add(new DeviceArena(device, plan));
             device.Fill32(arena.Start, 0, arena.Capacity / 4, stream);
-            var link = shard is null ? null : owned.Add(Connect(device, shard.Collective));
             phases = new(new(device, stream, arena, spec, config, inputType, shard, link), variant);
             Dense = spec.IsThresholded;
             copied = [owned.Event(), owned.Event()];
@@ -104,12 +107,20 @@ sealed unsafe partial class KernelBackend : IBackend
         return counting.Plan;
     }
 
-    /// <summary>Joins the devices of all ranks.</summary>
-    static NcclCommunicator Connect(IDevice device, ICollective ranks)
+    static void Check(SaeSpec spec, TrainConfig config, ShardPlan? shard)
     {
-        var id = ranks.Rank == 0 ? device.NewNcclId() : [];
-        var bytes = (int)ranks.Max(id.Length);
-        Array.Resize(ref id, bytes);
+        if (spec.Active > SaeSpec.MaxActive)
+            throw new SaeException($"a row's code of up to {spec.Active} entries is more than the kernels hold: "
+                + $"set Room to {SaeSpec.MaxActive} or less");
+        SpecRules.Check(spec, config);
+        if (shard is not null) RankRules.Check(spec, config, shard);
+    }
+
+    /// <summary>Joins the devices of all ranks.</summary>
+    /// <param name="id">The id of the group on rank 0.</param>
+    static NcclCommunicator Connect(IDevice device, ICollective ranks, byte[] id)
+    {
+        if (ranks.Rank > 0) id = new byte[Nccl.IdBytes];
         ranks.Broadcast(id.AsSpan(), 0);
         return device.Connect(id, ranks.Rank, ranks.Size);
     }
@@ -204,9 +215,11 @@ sealed unsafe partial class KernelBackend : IBackend
     /// <summary>A prediction of the cost model for an H100-class device. It has not been measured on one.</summary>
     public double DenseCrossover => 0.0073;
 
-    /// <summary>Releases everything, even after a failed call or the loss of the device; it does not throw.</summary>
+    /// <summary>Releases everything, even after a failed call or the loss of the device; it does not throw. If the ranks
+    /// of a run end with an error, it leaves the release to the end of the process.</summary>
     public void Dispose()
     {
+        if (Shard is { Collective.Failed: true }) return;
         LeaveGraphs();
         owned.Dispose();
     }

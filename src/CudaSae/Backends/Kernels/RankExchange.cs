@@ -25,9 +25,10 @@ sealed unsafe class RankExchange
     public RankExchange(KernelContext context, ShardPlan plan, NcclCommunicator? link)
     {
         (this.context, Plan, this.link) = (context, plan, link);
-        // Of all sums that of the reconstructions is the largest.
+        // The largest sums are those of the reconstructions, or of the penalties [B, 2] in small batches.
         parts = context.Arena.Take<byte>("sums of ranks, parts",
-            Padded((long)context.Spec.Levels * context.Rows * context.Lo) * sizeof(float));
+            Math.Max(Padded((long)context.Spec.Levels * context.Rows * context.Lo) * sizeof(float),
+                Padded(2L * context.Rows) * sizeof(double)));
         sums = context.Arena.Take<StepSums>("step sums of ranks", Ranks);
         sent = context.Arena.Take<int>("first exchange of ranks", Ranks);
         received = context.Arena.Take<int>("first exchange of ranks, received", Ranks);
@@ -93,6 +94,8 @@ sealed unsafe class RankExchange
     {
         int size = Plan.MachineSize, machines = Ranks / size, machine = Rank / size, slot = Rank % size;
         long block = numbers.Length / Ranks, slotLength = block * machines;
+        if (numbers.Bytes > parts.Bytes)
+            throw new InvalidOperationException($"{numbers.Bytes} bytes to add in room for {parts.Bytes}");
         var (own, bytes) = (slot * slotLength, block * sizeof(T));
         ulong At(long element) => numbers.Pointer + (ulong)(element * sizeof(T));
         int InMachine(int other) => machine * size + other;

@@ -11,8 +11,8 @@ static class RankRules
     {
         var ranks = $"an SAE on {shard.Ranks} ranks";
         if (shard.Order != SumOrder.Ordered)
-            throw new SaeException($"{ranks} on kernels adds in the order of the ranks, not as {shard.Order}: leave "
-                + "the order of sums out, or choose Backend = Cpu");
+            throw new SaeException($"kernels on {shard.Ranks} ranks add in the order of the ranks, not as "
+                + $"{shard.Order}: leave the order of sums out, or choose Backend = Cpu");
         if (config.HotDensity > 0)
             throw new SaeException($"HotDensity = {config.HotDensity}: the list of hot latents is for one process, "
                 + $"and this is {ranks}; set it to 0");

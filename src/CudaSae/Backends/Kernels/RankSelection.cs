@@ -6,7 +6,7 @@ namespace CudaSae.Backends.Kernels;
 
 /// <summary>The k largest entries of each row over all ranks (kernels/shard.cu). Every rank has selected the k largest
 /// among its own latents; the row's owner keeps the k largest of all, among equal ones those of the lower latents. A
-/// rank sends 4 bytes an entry and receives one, for any number of ranks.</summary>
+/// rank sends 4 bytes for each of its entries and receives 1 byte for each, for any number of ranks.</summary>
 sealed unsafe class RankSelection
 {
     const int Block = 256, SelectThreads = 128;
