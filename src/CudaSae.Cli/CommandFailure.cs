@@ -28,7 +28,8 @@ static class CommandFailure
         if (e is OutputClosedException) return StandardOutput.ExitCode;
         var (message, code) = Describe(e);
         if (rank > 0 && code != Watchdog.ExitCode)
-            for (var left = FirstIsRoot + Math.Min(rank.Value, MostApart) * Apart; left > default(TimeSpan); left -= Apart)
+            for (var left = FirstIsRoot + Math.Min(rank.Value, MostApart) * Apart; left > default(TimeSpan);
+                left -= Apart)
             {
                 if (reported?.Invoke() == true) return code;
                 Thread.Sleep(Apart);

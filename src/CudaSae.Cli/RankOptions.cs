@@ -11,13 +11,13 @@ sealed class RankOptions
     const string Ranks = "--ranks", Off = "off";
 
     readonly Option<RankMode> mode = Options.New(Ranks,
-        "auto: the processes that mpirun, mpiexec, srun, torchrun or a Kubernetes job start train one SAE together, each "
-            + "with a part of its latents; off: every process trains alone",
+        "auto: the processes that mpirun, mpiexec, srun, torchrun or a Kubernetes job start train one SAE together, "
+            + "each with a part of its latents; off: every process trains alone",
         RankMode.Auto);
     readonly Option<SumOrder?> order = Options.Choice<SumOrder>("--sum-order",
         "how ranks add reconstructions. chain is the order of the CPU and has the bits of one process. ordered is the "
-            + "order of GPUs; it adds on all ranks at once, and its bits depend on the number of ranks and of ranks on a "
-            + "machine. fixed adds integers on the CPU, and its bits are the same for every number of ranks");
+            + "order of GPUs; it adds on all ranks at once, and its bits depend on the number of ranks and of ranks on "
+            + "a machine. fixed adds integers on the CPU, and its bits are the same for every number of ranks");
     readonly Option<int> timeout = Options.New("--collective-timeout",
         "seconds after which a rank that waits for the others ends with exit code 75; a wait before the first step or "
             + "for files may last 1800 s; 0: no limit",

@@ -92,7 +92,8 @@ killed() {      # killed N RANK: kill -9 ends all ranks, and the same command re
     kill -KILL "${pids[$2]}"; await 20
     local code
     for code in $codes; do [ "$code" -ne 0 ] || { echo "exit codes$codes"; show; return 1; }; done
-    [[ $codes =~ 75 ]] && grep -q '^cudasae: rank [0-9]: .*resume' "$work"/rank* || { echo "exit codes$codes"; show; return; }
+    [[ $codes =~ 75 ]] && grep -q '^cudasae: rank [0-9]: .*resume' "$work"/rank* \
+        || { echo "exit codes$codes"; show; return; }
     torchrun "$1" "${command[@]}" || return
     [ "$(hash "$run")" = "$(hash "$work/first$1")" ] || { echo "other weights"; return 1; }
 }
@@ -129,7 +130,19 @@ onesided() {    # a missing file on rank 1 ends all ranks, and is named
     begin 2 bash -c 'x=$1; [ "$RANK" = 0 ] || x=$1.not; shift; exec "$0" train "$x" "$@"' "$program" "${small[@]}" \
         --vectors 320 --out "$work/onesided"
     await 30
-    [ "$codes" = " 75 2" ] && grep -q '^cudasae: rank 1: .*x.npy.not' "$work/rank1" || { echo "exit codes$codes"; show; }
+    [ "$codes" = " 75 2" ] && grep -q '^cudasae: rank 1: .*x.npy.not' "$work/rank1" \
+        || { echo "exit codes$codes"; show; }
+}
+auto() {        # auto N: the emulator stands in for NVIDIA's driver and for NCCL, and auto takes the GPUs
+    local library=${CUDASAE_EMULATOR:-$PWD/artifacts/emulator/libcudasae_emulator.so} run=$work/auto
+    mkdir -p "$work/driver"; ln -sf "$library" "$work/driver/libcuda.so.1"
+    rm -f "$work"/rank*
+    LD_LIBRARY_PATH=$work/driver CUDASAE_NCCL=$library begin "$1" "$program" train "${small[@]/%emulator/auto}" \
+        --vectors 320 --out "$run"
+    await 30
+    [[ $codes =~ ^(\ 0)+$ ]] && grep -q '^backend .*a GPU is available on every rank' "$work/rank0" \
+        || { echo "exit codes$codes"; show; return; }
+    [ "$(hash "$run")" = "$(hash "$work/first$1")" ] || { echo "other weights"; return 1; }
 }
 refused() {     # refused ARGUMENT...: on all ranks, with exit code 2
     rm -f "$work"/rank*
@@ -146,6 +159,7 @@ if [ -x "$bench" ]; then for n in 2 3; do check "collectives of $n ranks over NC
 for n in 2 4; do check "torchrun, $n ranks, twice" repeated $n; done
 if [ -n "$launcher" ]; then for n in 2 4; do check "${launcher%% *}, $n ranks" other $n; done
 else echo "mpirun: skipped, no MPI is installed"; fi
+check "auto on 2 ranks" auto 2
 check "kill -9 of rank 0 of 4, resumed" killed 4 0
 check "kill -9 of rank 1 of 2, resumed" killed 2 1
 check "SIGSTOP of rank 1 of 2" frozen

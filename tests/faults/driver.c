@@ -64,6 +64,7 @@ int cuGetErrorString(int code, const char** text) { return 1; }
 PLAIN(cuMemcpyHtoDAsync_v2) PLAIN(cuMemcpyDtoHAsync_v2) PLAIN(cuMemcpyDtoDAsync_v2) PLAIN(cuMemsetD32Async)
 PLAIN(cuFuncSetAttribute)
 PLAIN(cuLaunchKernel) PLAIN(cuLaunchKernelEx) PLAIN(cuStreamSynchronize) PLAIN(cuStreamWaitEvent) PLAIN(cuEventRecord)
+PLAIN(cuCtxSynchronize)
 PLAIN(cuEventRecordWithFlags) PLAIN(cuEventSynchronize) PLAIN(cuEventElapsedTime) PLAIN(cuStreamBeginCapture_v2)
 PLAIN(cuStreamEndCapture) PLAIN(cuGraphInstantiateWithFlags) PLAIN(cuGraphLaunch) PLAIN(cuGraphExecDestroy)
 PLAIN(cuGraphDestroy)

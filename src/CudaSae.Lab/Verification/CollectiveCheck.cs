@@ -35,7 +35,8 @@ static unsafe class CollectiveCheck
 
         int[] words = [.. Enumerable.Range(0, bytes / 4).Select(i => i * 7 + rank)];
         ranks.Sum(words);
-        Require("Sum of int32", Enumerable.Range(0, bytes / 4).Select(i => i * 7 * size + size * (size - 1) / 2), words);
+        Require("Sum of int32", Enumerable.Range(0, bytes / 4).Select(i => i * 7 * size + size * (size - 1) / 2),
+            words);
         long[] numbers = [.. Enumerable.Range(0, bytes / 8).Select(i => (long)i << 32 | (uint)rank)];
         var largest = numbers.ToArray();
         ranks.Sum(numbers);

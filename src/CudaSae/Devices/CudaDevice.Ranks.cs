@@ -13,9 +13,9 @@ sealed unsafe partial class CudaDevice
 
     public Action<bool>? Waits { get; set; }
 
-    /// <summary>The place of a GPU in its machine.</summary>
-    public long Location =>
-        ((long)Attribute(PciDomain) << 32) | ((long)Attribute(PciBus) << 16) | (uint)Attribute(PciDevice);
+    /// <summary>The place of a GPU in its machine. Each process has an emulated device of its own.</summary>
+    public long Location => Info.Emulated ? Environment.ProcessId
+        : ((long)Attribute(PciDomain) << 32) | ((long)Attribute(PciBus) << 16) | (uint)Attribute(PciDevice);
 
     Nccl OpenNccl()
     {

@@ -75,8 +75,8 @@ unsafe interface IDevice : IDisposable
     /// <exception cref="SaeException">NCCL is not installed, or the launcher does not support it.</exception>
     NcclCommunicator Connect(byte[] id, int rank, int size) => throw NoNccl();
 
-    /// <summary>Returns an error that NCCL found in the background in the last group; null for none. Any thread may call
-    /// it.</summary>
+    /// <summary>Returns an error that NCCL found in the background in the last group; null for none. Any thread may
+    /// call it.</summary>
     string? GroupError() => null;
 
     /// <summary>Waits for all work of this process on the device.</summary>

@@ -67,8 +67,8 @@ sealed unsafe class Nccl
         driver.Emulated ? new(driver.TryGet, driver.Path)
             : OpenLibrary(Environment.GetEnvironmentVariable(Variable));
 
-    /// <summary>Returns the version of this machine's NCCL and the name of its file; null and the reason if it cannot be
-    /// used. It needs no GPU.</summary>
+    /// <summary>Returns the version of this machine's NCCL and the name of its file; null and the reason if it cannot
+    /// be used. It needs no GPU.</summary>
     public static string? TryVersion(out string why) =>
         TryVersion(Environment.GetEnvironmentVariable(Variable), out why);
 

@@ -4,8 +4,8 @@ namespace CudaSae.Distributed;
 
 /// <summary>A thread that ends the process if one collective or one wait for the device lasts too long: MPI does not
 /// report a network that was cut or a rank that has stopped. It counts the time in which this process runs, so a job
-/// that is suspended as a whole may continue. Another thread ends the process after an error that a library finds in the
-/// background.</summary>
+/// that is suspended as a whole may continue. Another thread ends the process after an error that a library finds in
+/// the background.</summary>
 sealed class Watchdog : IDisposable
 {
     /// <summary>Exit code of a process that a watchdog ends (EX_TEMPFAIL): the run may be resumed.</summary>

@@ -99,9 +99,9 @@ sealed class TrainingRun : IDisposable
         return ranks is null ? why : chosen + why[$"Backend = {kind}".Length..];
     }
 
-    /// <summary>Returns the share of this rank. One process has one for sums in fixed point, and otherwise null. Without
-    /// a stated order, ranks on the CPU add in a chain, and kernels in the order of the ranks, which the record then
-    /// states.</summary>
+    /// <summary>Returns the share of this rank. One process has one for sums in fixed point, and otherwise null.
+    /// Without a stated order, ranks on the CPU add in a chain, and kernels in the order of the ranks, which the record
+    /// then states.</summary>
     ShardPlan? Share(BackendKind kind)
     {
         if (ranks is null)

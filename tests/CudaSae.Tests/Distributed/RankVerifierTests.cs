@@ -8,8 +8,8 @@ namespace CudaSae.Tests;
 public class RankVerifierTests
 {
     static IReadOnlyList<VerifyResult> Run(VerifyCase c, ICollective ranks, Rounding rounding) =>
-        new Verifier((spec, config, type) => new CpuBackend(spec, config, type, 2, new ShardPlan(ranks, spec)), rounding)
-            .Run(c.Divided(ranks.Size));
+        new Verifier((spec, config, type) => new CpuBackend(spec, config, type, 2, new ShardPlan(ranks, spec)),
+            rounding).Run(c.Divided(ranks.Size));
 
     static VerifyCase Case(string name) => VerifyCase.All.Single(c => c.Name == name);
 
