@@ -87,7 +87,8 @@ struct Communicator {
     void changed();                         // wakes all ranks; with the lock
     void leave(Presence presence);          // Left or Aborted
     bool alive(int peer) const;             // its process and its communicator exist
-    std::string gone(int peer) const;       // the reason for which it cannot join an operation; empty if it can. With the lock.
+    // The reason for which a peer cannot join an operation; empty if it can. The caller holds the lock.
+    std::string gone(int peer) const;
 
     Shared* shared = nullptr;
     size_t mapped = 0;

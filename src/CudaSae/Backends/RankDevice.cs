@@ -23,8 +23,8 @@ static class RankDevice
         return why.Length > 0 ? BackendKind.Cpu : BackendKind.Cuda;
     }
 
-    /// <summary>Returns the kind that all ranks use: for Auto, Cuda if every rank has a separate GPU, otherwise Cpu. All
-    /// ranks call it.</summary>
+    /// <summary>Returns the kind that all ranks use: for Auto, Cuda if every rank has a separate GPU, otherwise Cpu.
+    /// All ranks call it.</summary>
     /// <param name="why">One sentence about the choice.</param>
     public static BackendKind Agreed(BackendKind kind, ICollective ranks, out string why)
     {

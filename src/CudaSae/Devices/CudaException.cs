@@ -24,7 +24,8 @@ sealed class CudaException(int code, string message, SaeErrorKind kind)
 
     // cuda.h: "the process must be terminated and relaunched" (700, 702, 714 to 719), "the context cannot be used
     // anymore" (710). 701 and 720 refuse one launch and leave the context as it is. After 214 (damaged memory) and 999
-    // (unknown error) the state of the context is undefined. The emulator returns 911 if another rank does not join an operation.
+    // (unknown error) the state of the context is undefined. The emulator returns 911 if another rank does not join an
+    // operation.
     static bool Ends(int result) => result is 214 or 700 or 702 or 710 or >= 714 and <= 719 or 911 or 999;
 
     /// <summary>Makes the error of a failed driver call of any launcher.</summary>

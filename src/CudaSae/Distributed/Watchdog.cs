@@ -55,7 +55,7 @@ sealed class Watchdog : IDisposable
     public bool WaitsLong { set => waitsLong = value; }
 
     /// <summary>Adds a check for an error in the background. It returns the error, or null for none, and any thread may
-    /// call it. It has a thread on a separate thread: a library may wait for a lock that a stopped rank holds.</summary>
+    /// call it. It runs on a separate thread: a library may wait for a lock that a stopped rank holds.</summary>
     public void Watch(Func<string?> fault)
     {
         lock (faults)

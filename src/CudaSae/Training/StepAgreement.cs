@@ -15,7 +15,7 @@ static class StepAgreement
     /// <summary>Returns whether a run is cancelled, on any rank. Ranks agree before each step, or before every 16th
     /// one if that waits for the device.</summary>
     /// <param name="step">The last step that was taken.</param>
-    public static bool Stops(IBackend backend, CancellationToken cancellation, long step)
+    public static bool Stops(IBackend backend, long step, CancellationToken cancellation)
     {
         var stops = cancellation.IsCancellationRequested;
         if (backend.Shard is not { Collective: var ranks }) return stops;

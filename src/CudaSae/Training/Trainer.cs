@@ -71,7 +71,7 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
         var cursor = from.Cursor;
         StepSums? measured = null;      // sums of the last step if they are already read
         if (guard.RollsBack && Step == 0) Save(cursor, null);
-        while (!Finished && !StepAgreement.Stops(backend, cancellation, Step))
+        while (!Finished && !StepAgreement.Stops(backend, Step, cancellation))
         {
             TakeStep(feeder.Next(out cursor));
             var due = DueAfter(Step);

@@ -108,7 +108,7 @@ public unsafe class NcclTests
         public ulong A { get; }
         public ulong B { get; }
 
-        /// <summary>Queues the operation once at once, and three times by a graph.</summary>
+        /// <summary>Queues the operation once directly, and three times by a graph.</summary>
         public void Repeat(Action<int> set, Action queue, Action<int> check)
         {
             set(0);

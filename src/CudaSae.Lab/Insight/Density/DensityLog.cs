@@ -8,7 +8,8 @@ namespace CudaSae.Lab.Insight.Density;
 
 /// <summary>Counts the firings of every latent during training and appends them to density.bin, with one record for
 /// each window of steps. It only reads, so that the bits of a run are the same with and without it. On the kernels each
-/// read waits for the step. Of several ranks, all read the firings of all latents, and rank 0 has the file.</summary>
+/// read waits for the step. With several ranks, every rank reads the firings of all latents, and rank 0 writes the
+/// file.</summary>
 sealed class DensityLog : ITrainingObserver, IDisposable
 {
     /// <summary>The bytes that the counts of a run may take if all latents are kept. If they do not fit,

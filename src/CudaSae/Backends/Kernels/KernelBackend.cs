@@ -215,8 +215,8 @@ sealed unsafe partial class KernelBackend : IBackend
     /// <summary>A prediction of the cost model for an H100-class device. It has not been measured on one.</summary>
     public double DenseCrossover => 0.0073;
 
-    /// <summary>Releases everything, even after a failed call or the loss of the device; it does not throw. If the ranks
-    /// of a run end with an error, it leaves the release to the end of the process.</summary>
+    /// <summary>Releases everything, even after a failed call or the loss of the device; it does not throw. If the
+    /// ranks of a run end with an error, it leaves the release to the end of the process.</summary>
     public void Dispose()
     {
         if (Shard is { Collective.Failed: true }) return;
