@@ -29,7 +29,8 @@ public class RankPiecesTests
         ["matryoshka"] = Spec(new Selection.BatchTopK(4)) with { Nested = new Nesting.Prefixes([30, 70]) },
         ["skip transcoder"] = Spec(new Selection.TopK(4)) with
         {
-            Transcoder = new(20, Skip: true), PreEncoderBias = false
+            Transcoder = new(20, Skip: true),
+            PreEncoderBias = false
         },
     };
 
@@ -144,7 +145,9 @@ public class RankPiecesTests
         var spec = Spec(new Selection.TopK(2));
         var config = Config with
         {
-            Vectors = 16 * 40, LearningRate = 0.05f, EmaDecay = 0,
+            Vectors = 16 * 40,
+            LearningRate = 0.05f,
+            EmaDecay = 0,
             Resampling = new(10, 2, DeadAfterSteps: 7, Inputs: 64, Protected: 0.3f),
         };
         Log(null);

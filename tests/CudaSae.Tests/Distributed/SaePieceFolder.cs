@@ -1,5 +1,4 @@
 using CudaSae.Distributed;
-using CudaSae.Training;
 
 namespace CudaSae.Tests;
 

@@ -1,5 +1,4 @@
 using CudaSae.Lab.Verification;
-using CudaSae.Numerics;
 
 namespace CudaSae.Tests;
 
