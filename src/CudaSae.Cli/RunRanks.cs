@@ -68,6 +68,7 @@ sealed class RunRanks
 
         bool Reported(Exception e)
         {
+            if (collective.Failed) return true;         // a release throws after the error
             watchdog.AtError();
             exitCode = CommandFailure.Report(e, Commands.Program, collective.Rank,
                 devices is null ? null : () => devices.Fault() is not null);
