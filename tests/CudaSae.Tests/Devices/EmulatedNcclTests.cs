@@ -204,8 +204,8 @@ public unsafe class EmulatedNcclTests
         Assert.EndsWith("ncclGroupEnd without ncclGroupStart", Messages(1, 0, (n, _) => n.End())[0]);
     }
 
-    /// <summary>Rank 1 does not join the operation. The others fail at once if it has ended its communicator, and at the
-    /// limit if not.</summary>
+    /// <summary>Rank 1 does not join the operation. The others fail at once if it has ended its communicator, and at
+    /// the limit if not.</summary>
     [Theory]
     [InlineData("abort", "has aborted its communicator")]
     [InlineData("destroy", "has destroyed its communicator")]
