@@ -38,24 +38,14 @@ sealed unsafe class NcclCommunicator : IDisposable
         if (bytes == 0) return;
         ulong Block(ulong data, int rank) => data + (ulong)rank * (ulong)bytes;
         device.CopyOnDevice(Block(receive, Rank), Block(send, Rank), bytes, stream);
-        if (Size == 1) return;
-        Enter(stream);
-        Check(nccl.groupStart(), "ncclGroupStart");
-        try
+        var (sends, receives) = (new Transfer[Size - 1], new Transfer[Size - 1]);
+        for (var step = 1; step < Size; step++)
         {
-            for (var step = 1; step < Size; step++)
-            {
-                int to = (Rank + step) % Size, from = (Rank + Size - step) % Size;
-                Check(nccl.send(Block(send, to), (nuint)bytes, Bytes, to, handle, stream), "ncclSend");
-                Check(nccl.receive(Block(receive, from), (nuint)bytes, Bytes, from, handle, stream), "ncclRecv");
-            }
+            int to = (Rank + step) % Size, from = (Rank + Size - step) % Size;
+            (sends[step - 1], receives[step - 1]) =
+                (new(to, Block(send, to), bytes), new(from, Block(receive, from), bytes));
         }
-        catch
-        {
-            _ = nccl.groupEnd();        // it must not stay open; what it sends cannot be used
-            throw;
-        }
-        Check(nccl.groupEnd(), "ncclGroupEnd");
+        Exchange(sends, receives, stream);
     }
 
     /// <summary>Sends and receives at the same time. Each transfer has its counterpart on another rank.</summary>
