@@ -193,7 +193,7 @@ SAE_KERNEL(shard_bias, ShardBiasParams, 256) {
     p.sums[c] = sum;
 }
 
-// shard_room: marks a batch with a row whose entries on all ranks exceed the capacity
+// shard_room: marks a batch if a row has more entries than the capacity, counted over all ranks
 //   in      count [B] of all ranks
 //   out     row_near = min(count, capacity); *overflows = rows over capacity, which set `abandoned`
 //   launch  grid any, block 256

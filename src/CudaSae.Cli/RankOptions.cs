@@ -44,7 +44,7 @@ sealed class RankOptions
         RunRanks.Run(parsed.GetValue(mode), parsed.GetValue(order), TimeSpan.FromSeconds(parsed.GetValue(timeout)),
             () => BackendOf(parsed, backend, folder), command);
 
-    /// <summary>Returns the backend of a run whose ranks are not connected yet.</summary>
+    /// <summary>Returns the backend of a run before its ranks are connected.</summary>
     static BackendKind BackendOf(ParseResult parsed, Option<BackendKind> backend, string? folder)
     {
         if (Settings.Given(parsed, backend) || folder is null

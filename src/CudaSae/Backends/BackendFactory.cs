@@ -47,14 +47,16 @@ static class BackendFactory
     /// <param name="trainRows">Number of training rows, for a pool of rows on the device
     /// (<see cref="TrainConfig.DevicePool"/>); 0 for none.</param>
     /// <param name="shard">The share of this rank in a run on several ranks; null for all latents.</param>
+    /// <param name="chosen">The sentence about the choice, if the kind has been chosen before; otherwise null.</param>
     /// <exception cref="SaeException">The requested device is not available, or the plan does not fit.</exception>
     public static IBackend Create(BackendKind kind, SaeSpec spec, TrainConfig config, InputType inputType,
-        Action<MemoryPlan, string> plan, out string why, long trainRows = 0, ShardPlan? shard = null)
+        Action<MemoryPlan, string> plan, out string why, long trainRows = 0, ShardPlan? shard = null,
+        string? chosen = null)
     {
         spec.Validate();
         config.Validate();
         SpecRules.Check(spec, config);
-        why = $"Backend = {kind}";
+        why = chosen ?? $"Backend = {kind}";
         if (shard is { Ranks: 1 } && kind is not (BackendKind.Cpu or BackendKind.Auto))
             throw new SaeException($"Backend = {kind}: {Alone(shard)} trains on the CPU only; choose Backend = Cpu, or "
                 + "leave the order of sums out");

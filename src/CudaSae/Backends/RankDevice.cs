@@ -12,7 +12,7 @@ static class RankDevice
 
     static int LocalRank => Ranks.Place(RankMode.Auto)?.LocalRank ?? 0;
 
-    /// <summary>Returns the kind of a rank whose ranks are not connected yet: for Auto, Cuda if this rank has a GPU,
+    /// <summary>Returns the kind for this rank before the ranks are connected: for Auto, Cuda if this rank has a GPU,
     /// otherwise Cpu.</summary>
     /// <param name="why">The reason for which Auto does not use the GPU; empty if it does.</param>
     public static BackendKind Chosen(BackendKind kind, RankEnvironment place, out string why)

@@ -33,17 +33,24 @@ sealed unsafe class NcclCommunicator : IDisposable
     /// <param name="send">[Size, bytes].</param>
     /// <param name="receive">[Size, bytes]; other memory.</param>
     /// <param name="bytes">Size of a block.</param>
-    public void AllToAll(ulong send, ulong receive, long bytes, nint stream)
+    public void AllToAll(ulong send, ulong receive, long bytes, nint stream) =>
+        AllToAll(send, receive, bytes, [.. Enumerable.Range(0, Size)], stream);
+
+    /// <summary>Does the same among some of the ranks: block i is for members[i], or comes from it.</summary>
+    /// <param name="members">The ranks that exchange blocks, this one among them; the same on all of them.</param>
+    /// <inheritdoc cref="AllToAll(ulong, ulong, long, nint)"/>
+    public void AllToAll(ulong send, ulong receive, long bytes, ReadOnlySpan<int> members, nint stream)
     {
         if (bytes == 0) return;
-        ulong Block(ulong data, int rank) => data + (ulong)rank * (ulong)bytes;
-        device.CopyOnDevice(Block(receive, Rank), Block(send, Rank), bytes, stream);
-        var (sends, receives) = (new Transfer[Size - 1], new Transfer[Size - 1]);
-        for (var step = 1; step < Size; step++)
+        ulong Block(ulong data, int i) => data + (ulong)i * (ulong)bytes;
+        var (own, count) = (members.IndexOf(Rank), members.Length);
+        device.CopyOnDevice(Block(receive, own), Block(send, own), bytes, stream);
+        var (sends, receives) = (new Transfer[count - 1], new Transfer[count - 1]);
+        for (var step = 1; step < count; step++)
         {
-            int to = (Rank + step) % Size, from = (Rank + Size - step) % Size;
+            int to = (own + step) % count, from = (own + count - step) % count;
             (sends[step - 1], receives[step - 1]) =
-                (new(to, Block(send, to), bytes), new(from, Block(receive, from), bytes));
+                (new(members[to], Block(send, to), bytes), new(members[from], Block(receive, from), bytes));
         }
         Exchange(sends, receives, stream);
     }

@@ -6,37 +6,24 @@ namespace CudaSae.Formats;
 /// <summary>An SAE in pieces as one file: its tensors hold all latents, which are read from the pieces. W_enc [d, n] is
 /// joined along its columns, and other tensors along their rows. b_dec and W_skip, of which each piece has a copy, are
 /// read from the first piece.</summary>
-sealed class PiecedWeights : TensorFile
+sealed class PiecedWeights : JoinedFile
 {
     internal const string PieceKey = "piece", PiecesKey = "pieces", FirstKey = "first_latent", LatentsKey = "latents";
     const string ByColumn = "W_enc";
     static readonly string[] Copies = ["b_dec", "W_skip"];
 
     readonly PieceIndex index;
-    readonly SafetensorsFile[] files;       // in the order of the pieces
-    readonly Dictionary<string, StoredTensor> tensors = [];
 
     /// <summary>Opens an SAE by its index, and compares the checksums of all pieces.</summary>
     /// <exception cref="SaeException">The index is damaged, or a piece is missing or is not the one that was written;
     /// names the file.</exception>
-    public PiecedWeights(string path)
-    {
-        (Path, index) = (path, PieceIndex.Read(path));
-        files = new SafetensorsFile[index.Pieces.Length];
-        try
-        {
-            for (var place = 0; place < files.Length; place++) files[place] = OpenPiece(place);
-            foreach (var tensor in files[0].Tensors.Values) tensors[tensor.Name] = Whole(tensor);
-        }
-        catch
-        {
-            Dispose();
-            throw;
-        }
-    }
+    public PiecedWeights(string path) : this(path, PieceIndex.Read(path)) { }
 
-    public override string Path { get; }
-    public override IReadOnlyDictionary<string, StoredTensor> Tensors => tensors;
+    PiecedWeights(string path, PieceIndex index) : base(path, index.Pieces.Length)
+    {
+        this.index = index;
+        Open(OpenPiece, Whole);
+    }
 
     SafetensorsFile OpenPiece(int place)
     {
@@ -50,12 +37,12 @@ sealed class PiecedWeights : TensorFile
         {
             var (own, of) = (file.Metadata.GetValueOrDefault(PieceKey), file.Metadata.GetValueOrDefault(PiecesKey));
             if (own is null || of is null) throw PieceIndex.Damaged(path, "it is not a piece of an SAE");
-            if (own != Text(place + 1) || of != Text(files.Length))
+            if (own != Text(place + 1) || of != Text(Files.Length))
                 throw PieceIndex.Damaged(path, $"it is piece {Shown(own)} of {Shown(of)}");
             if (PieceIndex.Hex(SummedStream.ChecksumOf(path)) != piece.Checksum)
                 throw PieceIndex.Damaged(path, "it differs from its checksum");
-            if (place > 0 && file.Tensors.Count != files[0].Tensors.Count)
-                throw PieceIndex.Damaged(path, $"it holds {file.Tensors.Count} tensors, not {files[0].Tensors.Count}");
+            if (place > 0 && file.Tensors.Count != Files[0].Tensors.Count)
+                throw PieceIndex.Damaged(path, $"it holds {file.Tensors.Count} tensors, not {Files[0].Tensors.Count}");
             return file;
         }
         catch
@@ -74,14 +61,14 @@ sealed class PiecedWeights : TensorFile
     StoredTensor Whole(StoredTensor first)
     {
         var axis = Axis(first.Name);
-        for (var place = 0; place < files.Length; place++)
+        for (var place = 0; place < Files.Length; place++)
         {
             var shape = (long[])first.Shape.Clone();
-            if (axis >= shape.Length) throw PieceIndex.Damaged(files[0].Path, $"tensor {first.Name} is not a matrix");
+            if (axis >= shape.Length) throw PieceIndex.Damaged(Files[0].Path, $"tensor {first.Name} is not a matrix");
             if (axis >= 0) shape[axis] = index.Pieces[place].Count;
-            if (!files[place].Tensors.TryGetValue(first.Name, out var tensor) || tensor.Type != first.Type
+            if (!Files[place].Tensors.TryGetValue(first.Name, out var tensor) || tensor.Type != first.Type
                 || !tensor.Shape.AsSpan().SequenceEqual(shape))
-                throw PieceIndex.Damaged(files[place].Path,
+                throw PieceIndex.Damaged(Files[place].Path,
                     $"it does not hold tensor {first.Name} of {index.Pieces[place].Count} latents");
         }
         if (axis < 0) return first with { Offset = 0 };
@@ -90,51 +77,18 @@ sealed class PiecedWeights : TensorFile
         return first with { Offset = 0, Shape = whole, Bytes = first.Bytes / index.Pieces[0].Count * index.Latents };
     }
 
-    /// <summary>Finds the piece of a byte.</summary>
-    /// <param name="offset">Offset in the tensor of all latents.</param>
-    /// <returns>The piece, its tensor, the offset there, and the number of bytes that follow in it without a
-    /// gap.</returns>
-    (SafetensorsFile File, StoredTensor Tensor, long Offset, long Bytes) Find(StoredTensor tensor, long offset)
+    protected override (SafetensorsFile File, StoredTensor Tensor, long Offset, long Bytes) Find(StoredTensor tensor,
+        long offset)
     {
         var axis = Axis(tensor.Name);
-        if (axis < 0) return (files[0], files[0].Tensors[tensor.Name], offset, tensor.Bytes - offset);
+        if (axis < 0) return (Files[0], Files[0].Tensors[tensor.Name], offset, tensor.Bytes - offset);
         var latent = tensor.Shape[(axis + 1)..].Aggregate((long)tensor.ElementBytes, (size, extent) => size * extent);
         var (row, within) = Math.DivRem(offset, latent * index.Latents);
         var place = 0;
         while (within >= (index.Pieces[place].First + (long)index.Pieces[place].Count) * latent) place++;
         var (start, bytes) = (within - index.Pieces[place].First * latent, index.Pieces[place].Count * latent);
-        return (files[place], files[place].Tensors[tensor.Name], row * bytes + start, bytes - start);
-    }
-
-    public override void Read(StoredTensor tensor, long offset, Span<byte> into)
-    {
-        Within(tensor, offset, into.Length);
-        while (into.Length > 0)
-        {
-            var (file, own, at, bytes) = Find(tensor, offset);
-            var part = into[..(int)Math.Min(into.Length, bytes)];
-            file.Read(own, at, part);
-            into = into[part.Length..];
-            offset += part.Length;
-        }
-    }
-
-    /// <summary>Returns the bytes in place if one piece holds them, otherwise a copy.</summary>
-    public override ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length)
-    {
-        Within(tensor, offset, length);
-        if (length == 0) return [];
-        var (file, own, at, bytes) = Find(tensor, offset);
-        if (bytes >= length) return file.Slice(own, at, length);
-        var copy = new byte[length];
-        Read(tensor, offset, copy);
-        return copy;
+        return (Files[place], Files[place].Tensors[tensor.Name], row * bytes + start, bytes - start);
     }
 
     protected internal override SaeException Bad(string why) => new($"{Path} is not a usable SAE in pieces: {why}");
-
-    public override void Dispose()
-    {
-        foreach (var file in files) file?.Dispose();
-    }
 }

@@ -88,15 +88,15 @@ sealed class TrainingRun : IDisposable
     public string Open(Action<MemoryPlan, string>? plan = null, bool share = false)
     {
         var kind = Enum.Parse<BackendKind>(Record.Backend);
-        var chosen = "";
+        string? chosen = null;
         if (ranks is not null) kind = RankDevice.Agreed(kind, ranks, out chosen);
         shard = Share(kind);
         var backend = BackendFactory.Create(kind, Record.Spec, Record.Config, Data.Source.Type,
-            plan ?? (static (_, _) => { }), out var why, share ? 0 : Data.TrainRows, shard);
+            plan ?? (static (_, _) => { }), out var why, share ? 0 : Data.TrainRows, shard, chosen);
         runner = new(backend, Data.Source, Data.TrainRows,
             new(Record.InputScale, Record.Variance, Record.TargetScale));
         Record = Record with { Backend = BackendFactory.Taken(kind, backend).ToString() };
-        return ranks is null ? why : chosen + why[$"Backend = {kind}".Length..];
+        return why;
     }
 
     /// <summary>Returns the share of this rank. One process has one for sums in fixed point, and otherwise null.

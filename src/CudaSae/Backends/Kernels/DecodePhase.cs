@@ -15,7 +15,6 @@ sealed unsafe class DecodePhase
     readonly DeviceArray<double> sumParts;
     readonly DeviceArray<int> ticket;
     readonly int slice, warps, levels, report;
-    readonly DeviceArray<float> sums, gateSums;     // [levels, B, lo], [B, lo] over all ranks; empty for one process
 
     public DecodePhase(KernelContext context)
     {
@@ -37,8 +36,8 @@ sealed unsafe class DecodePhase
         ticket = arena.Take<int>("step sums, blocks done", 1);
         if (context.Ranks is not null)
         {
-            sums = arena.Take<float>("reconstructions of ranks", context.Padded(levels * rows * lo));
-            gateSums = arena.Take<float>("gate's reconstruction of ranks", Gated ? context.Padded(rows * lo) : 0);
+            RankSums = arena.Take<float>("reconstructions of ranks", context.Padded(levels * rows * lo));
+            GateSums = arena.Take<float>("gate's reconstruction of ranks", Gated ? context.Padded(rows * lo) : 0);
         }
         slice = context.Active <= 64 ? 256 : context.Active <= 128 ? 128 : 64;
         warps = Math.Min(MostWarps, (context.Lo + slice - 1) / slice);
@@ -52,8 +51,8 @@ sealed unsafe class DecodePhase
 
     /// <summary>[levels, B, lo] reconstructions without b_dec over all ranks, with a padded length; empty for one
     /// process. <see cref="GateSums"/> holds the gate's.</summary>
-    public DeviceArray<float> RankSums => sums;
-    public DeviceArray<float> GateSums => gateSums;
+    public DeviceArray<float> RankSums { get; }
+    public DeviceArray<float> GateSums { get; }
 
     /// <summary>Number of blocks of 64 rows.</summary>
     public int RowBlocks { get; }
@@ -94,7 +93,7 @@ sealed unsafe class DecodePhase
             Rows = context.Rows, Lo = context.Lo, Active = context.Active, Slice = slice,
             Capacity = context.Active, Levels = levels, Report = report,
             Paired = context.Loss.Selection >= SelectionCode.JumpRelu ? 1 : 0,
-            Sums = sums.Pointer, GateSums = gateSums.Pointer,
+            Sums = RankSums.Pointer, GateSums = GateSums.Pointer,
         };
         for (var m = 0; m < levels; m++) parameters.LevelWeight[m] = context.LevelWeight(m);
         var shape = new Launch(context.Rows, 32 * warps, SharedBytes);
@@ -107,8 +106,8 @@ sealed unsafe class DecodePhase
     void DecodeOnRanks(RankExchange ranks, Launch shape, in DecodeParams parameters)
     {
         context.Launch("decode_part", shape, parameters);
-        ranks.Add(sums);
-        if (Gated) ranks.Add(gateSums);
+        ranks.Add(RankSums);
+        if (Gated) ranks.Add(GateSums);
         context.Launch("decode_rest", shape, parameters);
         ranks.Sum(RowActive);
     }

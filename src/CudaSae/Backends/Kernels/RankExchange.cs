@@ -98,40 +98,33 @@ sealed unsafe class RankExchange
             throw new InvalidOperationException($"{numbers.Bytes} bytes to add in room for {parts.Bytes}");
         var (own, bytes) = (slot * slotLength, block * sizeof(T));
         ulong At(long element) => numbers.Pointer + (ulong)(element * sizeof(T));
-        int InMachine(int other) => machine * size + other;
-        int InSlot(int other) => other * size + slot;
+        int[] neighbours = [.. Enumerable.Range(0, size).Select(other => machine * size + other)];
+        int[] counterparts = [.. Enumerable.Range(0, machines).Select(other => other * size + slot)];
 
-        Spread(size, slot, InMachine, At(0), slotLength * sizeof(T));
+        Spread(neighbours, At(0), slotLength * sizeof(T));
         Launch(kernel, At(own), slotLength, size, machines == 1 ? start : 0, own, startLength);
         if (machines > 1)
         {
-            Spread(machines, machine, InSlot, At(own), bytes);
+            Spread(counterparts, At(own), bytes);
             Launch(kernel, At(own + machine * block), block, machines, start, own + machine * block, startLength);
-            Collect(machines, machine, InSlot, At(own), bytes);
+            Collect(counterparts, At(own), bytes);
         }
-        Collect(size, slot, InMachine, At(0), slotLength * sizeof(T));
+        Collect(neighbours, At(0), slotLength * sizeof(T));
     }
 
     /// <summary>Sends block i to member i of a group, and receives its block for this rank into part i.</summary>
-    void Spread(int members, int self, Func<int, int> rankOf, ulong data, long bytes)
-    {
-        ulong Block(ulong from, int i) => from + (ulong)(i * bytes);
-        context.Device.CopyOnDevice(Block(parts.Pointer, self), Block(data, self), bytes, context.Stream);
-        Transfer[] sends = [.. Others(members, self).Select(i => new Transfer(rankOf(i), Block(data, i), bytes))];
-        Link.Exchange(sends,
-            [.. Others(members, self).Select(i => new Transfer(rankOf(i), Block(parts.Pointer, i), bytes))],
-            context.Stream);
-    }
+    void Spread(int[] members, ulong data, long bytes) =>
+        Link.AllToAll(data, parts.Pointer, bytes, members, context.Stream);
 
     /// <summary>Sends this rank's block to all members of a group, and receives theirs.</summary>
-    void Collect(int members, int self, Func<int, int> rankOf, ulong data, long bytes)
+    void Collect(int[] members, ulong data, long bytes)
     {
         ulong Block(int i) => data + (ulong)(i * bytes);
-        Link.Exchange([.. Others(members, self).Select(i => new Transfer(rankOf(i), Block(self), bytes))],
-            [.. Others(members, self).Select(i => new Transfer(rankOf(i), Block(i), bytes))], context.Stream);
+        var own = Array.IndexOf(members, Rank);
+        int[] others = [.. Enumerable.Range(0, members.Length).Where(i => i != own)];
+        Link.Exchange([.. others.Select(i => new Transfer(members[i], Block(own), bytes))],
+            [.. others.Select(i => new Transfer(members[i], Block(i), bytes))], context.Stream);
     }
-
-    static IEnumerable<int> Others(int members, int self) => Enumerable.Range(0, members).Where(i => i != self);
 
     void Launch(string kernel, ulong sum, long length, int count, ulong start, long first, long startLength) =>
         context.Launch(kernel, new(context.Blocks(length, Block), Block), new ShardAddParams

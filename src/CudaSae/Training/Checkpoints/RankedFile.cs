@@ -5,29 +5,16 @@ namespace CudaSae.Training.Checkpoints;
 
 /// <summary>A checkpoint of several ranks as one file: its tensors have the rows of all latents, which are read from
 /// the files that hold them. Arrays of which every rank had a copy are read from the file of rank 0.</summary>
-sealed class RankedFile : TensorFile
+sealed class RankedFile : JoinedFile
 {
     readonly CheckpointIndex index;
-    readonly SafetensorsFile[] files;       // in the order of the ranks
-    readonly Dictionary<string, StoredTensor> tensors = [];
 
-    RankedFile(string path, CheckpointIndex index)
+    RankedFile(string path, CheckpointIndex index) : base(path, index.Ranks)
     {
-        (Path, this.index, files) = (path, index, new SafetensorsFile[index.Ranks]);
-        try
-        {
-            for (var rank = 0; rank < files.Length; rank++) files[rank] = OpenRank(rank);
-            foreach (var tensor in files[0].Tensors.Values) tensors[tensor.Name] = Whole(tensor);
-        }
-        catch
-        {
-            Dispose();
-            throw;
-        }
+        this.index = index;
+        Open(OpenRank, Whole);
     }
 
-    public override string Path { get; }
-    public override IReadOnlyDictionary<string, StoredTensor> Tensors => tensors;
     public override IReadOnlyDictionary<string, string> Metadata => index.Metadata;
 
     /// <summary>Opens a checkpoint by its index, and compares the index with all files and the checksums of a share of
@@ -40,8 +27,8 @@ sealed class RankedFile : TensorFile
         var file = new RankedFile(path, CheckpointIndex.Read(path));
         try
         {
-            for (var rank = 0; rank < file.files.Length; rank++)
-                CheckpointFile.Verify(file.files[rank], (share + rank) % shares, shares);
+            for (var rank = 0; rank < file.Files.Length; rank++)
+                CheckpointFile.Verify(file.Files[rank], (share + rank) % shares, shares);
             return file;
         }
         catch
@@ -85,7 +72,7 @@ sealed class RankedFile : TensorFile
     static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);
 
     bool IsPart(StoredTensor tensor, int rank) =>
-        files[0].Tensors.TryGetValue(tensor.Name, out var first) && first.Type == tensor.Type
+        Files[0].Tensors.TryGetValue(tensor.Name, out var first) && first.Type == tensor.Type
         && tensor.Shape.Length > 0 && tensor.Shape[0] == index.Files[rank].Count
         && first.Shape.Length > 0 && first.Shape[0] == index.Files[0].Count
         && tensor.Shape.AsSpan(1).SequenceEqual(first.Shape.AsSpan(1));
@@ -93,11 +80,11 @@ sealed class RankedFile : TensorFile
     /// <summary>Returns the tensor of all latents, or the tensor itself if rank 0 alone has it.</summary>
     StoredTensor Whole(StoredTensor first)
     {
-        var holders = files.Count(file => file.Tensors.ContainsKey(first.Name));
+        var holders = Files.Count(file => file.Tensors.ContainsKey(first.Name));
         if (holders == 1) return first with { Offset = 0 };
-        if (holders < files.Length)
+        if (holders < Files.Length)
             throw new DamagedCheckpointException(
-                files.First(file => !file.Tensors.ContainsKey(first.Name)).Path, $"it holds no tensor {first.Name}");
+                Files.First(file => !file.Tensors.ContainsKey(first.Name)).Path, $"it holds no tensor {first.Name}");
         var latents = (long)index.Files[^1].First + index.Files[^1].Count;
         return first with
         {
@@ -107,39 +94,19 @@ sealed class RankedFile : TensorFile
         };
     }
 
-    public override void Read(StoredTensor tensor, long offset, Span<byte> into)
+    protected override (SafetensorsFile File, StoredTensor Tensor, long Offset, long Bytes) Find(StoredTensor tensor,
+        long offset)
     {
-        Within(tensor, offset, into.Length);
-        if (!files[1].Tensors.ContainsKey(tensor.Name))
-        {
-            files[0].Read(files[0].Tensors[tensor.Name], offset, into);
-            return;
-        }
+        if (!Files[1].Tensors.ContainsKey(tensor.Name))
+            return (Files[0], Files[0].Tensors[tensor.Name], offset, tensor.Bytes - offset);
         var row = tensor.Bytes / tensor.Shape[0];
-        for (var rank = 0; into.Length > 0; rank++)
-        {
-            var entry = index.Files[rank];
-            var end = (entry.First + (long)entry.Count) * row;
-            if (offset >= end) continue;
-            var part = into[..(int)Math.Min(into.Length, end - offset)];
-            files[rank].Read(files[rank].Tensors[tensor.Name], offset - entry.First * row, part);
-            into = into[part.Length..];
-            offset += part.Length;
-        }
-    }
+        var rank = 0;
+        while (offset >= End(index.Files[rank])) rank++;
+        return (Files[rank], Files[rank].Tensors[tensor.Name], offset - index.Files[rank].First * row,
+            End(index.Files[rank]) - offset);
 
-    /// <summary>Returns a copy, because the bytes may be in several files.</summary>
-    public override ReadOnlySpan<byte> Slice(StoredTensor tensor, long offset, int length)
-    {
-        var bytes = new byte[length];
-        Read(tensor, offset, bytes);
-        return bytes;
+        long End(RankFile file) => (file.First + (long)file.Count) * row;
     }
 
     protected internal override SaeException Bad(string why) => new($"{Path} is not a usable checkpoint: {why}");
-
-    public override void Dispose()
-    {
-        foreach (var file in files) file?.Dispose();
-    }
 }
