@@ -41,7 +41,7 @@ sealed class RankOptions
     /// <param name="backend">The option of the backend.</param>
     /// <param name="folder">The folder of a run that may be resumed; null for a new run.</param>
     public int Run(ParseResult parsed, Option<BackendKind> backend, string? folder, Func<RunRanks, int> command) =>
-        RunRanks.Run(parsed.GetValue(mode), parsed.GetValue(order), TimeSpan.FromSeconds(parsed.GetValue(timeout)),
+        RunRanks.Run(parsed.GetValue(mode), new(parsed.GetValue(order)), TimeSpan.FromSeconds(parsed.GetValue(timeout)),
             () => BackendOf(parsed, backend, folder), command);
 
     /// <summary>Returns the backend of a run before its ranks are connected.</summary>

@@ -10,28 +10,28 @@ sealed class RunRanks
 {
     readonly Watchdog? watchdog;
 
-    RunRanks(ICollective? collective, SumOrder? order, Watchdog? watchdog = null) =>
-        (Collective, Order, this.watchdog) = (collective, order, watchdog);
+    RunRanks(ICollective? collective, RankSettings settings, Watchdog? watchdog = null) =>
+        (Collective, Settings, this.watchdog) = (collective, settings, watchdog);
 
     /// <summary>The ranks; null for one process.</summary>
     public ICollective? Collective { get; }
 
-    /// <summary>The requested order of sums over ranks; null for that of the run, or of its backend.</summary>
-    public SumOrder? Order { get; }
+    /// <summary>How the ranks work together.</summary>
+    public RankSettings Settings { get; }
 
     /// <summary>Whether this process prints and writes the folder of the run.</summary>
     public bool IsRoot => Collective is not { Rank: > 0 };
 
     /// <summary>Runs a command on all ranks. An error on one rank ends all of them.</summary>
-    /// <param name="order">The order of sums over ranks; null for that of the run, or of its backend.</param>
+    /// <param name="settings">How the ranks work together.</param>
     /// <param name="timeout">The longest wait for other ranks; 0 for no limit.</param>
     /// <param name="kind">Returns the backend of the run, if there are several ranks.</param>
     /// <param name="command">Returns the exit code, which is the same on all ranks.</param>
     /// <returns>The exit code.</returns>
-    public static int Run(RankMode mode, SumOrder? order, TimeSpan timeout, Func<BackendKind> kind,
+    public static int Run(RankMode mode, RankSettings settings, TimeSpan timeout, Func<BackendKind> kind,
         Func<RunRanks, int> command)
     {
-        if (Ranks.Place(mode) is not { } place) return command(new(null, order));
+        if (Ranks.Place(mode) is not { } place) return command(new(null, settings));
         var watchdog = new Watchdog(place.Rank, timeout == default ? TimeSpan.MaxValue : timeout,
             line => Watchdog.EndProcess($"{Commands.Program}: {line}"));
         ICollective joined;
@@ -53,7 +53,7 @@ sealed class RunRanks
         var exitCode = 0;
         try
         {
-            var code = command(new(collective, order, watchdog));
+            var code = command(new(collective, settings, watchdog));
             collective.WaitsLong(true);
             collective.Barrier();       // rank 0 has written everything when a launcher sees the first exit code
             collective.Dispose();

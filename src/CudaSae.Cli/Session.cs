@@ -35,7 +35,7 @@ sealed class Session : IDisposable
         try
         {
             var run = TrainingRun.New(data, spec, config, kind, folder, origin, ranks: ranks.Collective,
-                order: ranks.Order);
+                settings: ranks.Settings);
             return new(run, ranks, folderLock, resumed: false);
         }
         catch
@@ -67,7 +67,7 @@ sealed class Session : IDisposable
             {
                 Config = change(old.Config),
                 Backend = kind?.ToString() ?? old.Backend,
-                SumOrder = ranks.Order ?? old.SumOrder,
+                SumOrder = ranks.Settings.Order ?? old.SumOrder,
                 Data = now.Data,
                 Beside = now.Beside,
                 HeldOut = now.HeldOut,
@@ -81,7 +81,7 @@ sealed class Session : IDisposable
                 .. MovedData.Describe(names, now),
             ];
             var data = RunData.Reopen(folder, record, Console.WriteLine);
-            return new(new(record, data, folder, ranks.Collective), ranks, folderLock, resumed: true)
+            return new(new(record, data, folder, ranks.Collective, ranks.Settings), ranks, folderLock, resumed: true)
             {
                 changes = [.. changes, .. data.Behind is { } behind ? [behind] : Array.Empty<string>()],
             };

@@ -22,7 +22,7 @@ static class VerifyCommand
         {
             backend, schedules, only, later,
         };
-        command.SetAction(parsed => RunRanks.Run(RankMode.Auto, null, Watchdog.Standard,
+        command.SetAction(parsed => RunRanks.Run(RankMode.Auto, RankSettings.Default, Watchdog.Standard,
             () => parsed.GetValue(backend), all =>
         {
             var name = parsed.GetValue(only)!;

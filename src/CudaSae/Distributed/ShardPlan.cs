@@ -35,6 +35,14 @@ sealed class ShardPlan
     /// <summary>The order in which the ranks' sums are added.</summary>
     public SumOrder Order { get; }
 
+    /// <summary>Whether each rank reads only its share of the rows of each batch. The ranks exchange the rows at the
+    /// start of the step.</summary>
+    public bool SharedReading { get; init; }
+
+    /// <summary>Number of chunks of the rows of a batch. The devices exchange a chunk while they encode the next one; 1
+    /// for none.</summary>
+    public int RowChunks { get; init; } = 1;
+
     /// <summary>Ranks on a machine, for <see cref="SumOrder.Ordered"/>; all ranks if machines have different
     /// numbers of ranks, or ranks whose numbers are not consecutive.</summary>
     public int MachineSize { get; }

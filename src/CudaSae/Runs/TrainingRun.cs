@@ -20,6 +20,7 @@ sealed class TrainingRun : IDisposable
 {
     readonly SaeParameters? weights;        // to fine-tune
     readonly ICollective? ranks;
+    readonly RankSettings settings;
     ShardPlan? shard;
     TrainingStart? start;
     bool ordersNow;                         // whether the order of sums was not recorded before
@@ -27,14 +28,19 @@ sealed class TrainingRun : IDisposable
     Runner? runner;
 
     TrainingRun(RunRecord record, RunData data, string? folder, TrainingStart? start, SaeParameters? weights,
-        ICollective? ranks) =>
-        (Record, Data, Folder, this.start, this.weights, this.ranks) = (record, data, folder, start, weights, ranks);
+        ICollective? ranks, RankSettings? settings)
+    {
+        (Record, Data, Folder, this.start, this.weights) = (record, data, folder, start, weights);
+        (this.ranks, this.settings) = (ranks, settings ?? RankSettings.Default);
+    }
 
     /// <summary>Creates a run from its record.</summary>
     /// <param name="data">The caller disposes it.</param>
     /// <param name="ranks">The ranks of the run, which all make it; null for one process.</param>
-    public TrainingRun(RunRecord record, RunData data, string folder, ICollective? ranks = null)
-        : this(record, data, folder, null, null, ranks) { }
+    /// <param name="settings">How the ranks work together. The record has the order of sums.</param>
+    public TrainingRun(RunRecord record, RunData data, string folder, ICollective? ranks = null,
+        RankSettings? settings = null)
+        : this(record, data, folder, null, null, ranks, settings) { }
 
     /// <summary>The version of the program, MAJOR.MINOR.PATCH.</summary>
     public static string Version => typeof(TrainingRun).Assembly.GetName().Version?.ToString(3) ?? "0";
@@ -61,11 +67,11 @@ sealed class TrainingRun : IDisposable
     /// <param name="like">The start of another run over the same rows with the same seed, whose statistics are used;
     /// null to measure them.</param>
     /// <param name="ranks">The ranks of the run, which all make it; null for one process.</param>
-    /// <param name="order">The order of sums over ranks; null for that of the backend.</param>
+    /// <param name="settings">How the ranks work together.</param>
     /// <exception cref="SaeException">The rows do not have the SAE's width.</exception>
     public static TrainingRun New(RunData data, SaeSpec spec, TrainConfig config, BackendKind kind,
         string? folder = null, RunOrigin? origin = null, TrainingStart? like = null,
-        ICollective? ranks = null, SumOrder? order = null)
+        ICollective? ranks = null, RankSettings? settings = null)
     {
         var start = like is null ? new TrainingStart(data.Source, data.TrainRows, spec, config)
             : new TrainingStart(like, spec, config);
@@ -75,9 +81,9 @@ sealed class TrainingRun : IDisposable
         {
             Beside = names.Beside, TargetScale = scale.TargetScale, Preset = origin?.Preset, Site = data.Source.Site,
             From = origin?.Folder is { } from ? Path.GetFullPath(from) : null,
-            Fingerprint = folder is null ? null : data.Fingerprint, SumOrder = order,
+            Fingerprint = folder is null ? null : data.Fingerprint, SumOrder = settings?.Order,
         };
-        return new(record, data, folder, start, origin?.Weights, ranks) { warns = like is null };
+        return new(record, data, folder, start, origin?.Weights, ranks, settings) { warns = like is null };
     }
 
     /// <summary>Makes the backend.</summary>
@@ -111,7 +117,10 @@ sealed class TrainingRun : IDisposable
             Record = Record with { SumOrder = SumOrder.Ordered };
             ordersNow = true;
         }
-        return new(ranks, Record.Spec, Record.SumOrder ?? SumOrder.Chain);
+        return new(ranks, Record.Spec, Record.SumOrder ?? SumOrder.Chain)
+        {
+            SharedReading = settings.SharedReading, RowChunks = settings.RowChunks,
+        };
     }
 
     /// <summary>Sets the backend's weights, from the newest checkpoint in the folder or from the start, and saves the
