@@ -23,7 +23,7 @@ __device__ __forceinline__ void decode_slice(const DecodeParams& p, const SliceL
     }
     for (int m = 0; m < p.levels; ++m) {
         if constexpr (SUMMED) {
-            if (inside) load8(sum, p.sums + size_t(m) * p.rows * p.lo + at);
+            if (inside) load8(sum, p.sums + size_t(m) * p.sum_rows * p.lo + at);
             for (int i = 0; i < 8; ++i) e[i] = sum[i];
         } else {
             if (inside) add_slices(lane, w, lists.values, lists.level_start[m], lists.level_start[m + 1], sum);

@@ -3,8 +3,8 @@
 
 // decode_part
 //   in      code [B, k] of this rank's latents, w_dec [n, lo]
-//   out     sums [levels, B, lo]: of the entries of levels <= m, value w_dec; gate_sums [B, lo] of Gated
-//   launch  grid B, block 32 to 128, shared decode_shared_bytes(...)
+//   out     sums [levels, sum_rows, lo]: of the entries of levels <= m, value w_dec; gate_sums [sum_rows, lo] of Gated
+//   launch  grid sum_rows, block 32 to 128, shared decode_shared_bytes(...)
 //   needs   slice 64, 128 or 256; capacity >= k
 //   cost    k lo 2 bytes a row, once, by 16-byte asynchronous copies; lo 4 bytes for each level
 //   order   fixed: entries by group of lanes, groups by tree
@@ -22,7 +22,7 @@ SAE_KERNEL(decode_part, DecodeParams, 128) {
             if (inside) add_slices(lane, w, lists.values, lists.level_start[m], lists.level_start[m + 1], sum);
             for (int i = 0; i < 8; ++i) all[i] = sum[i];
             sum_groups(lane, all);
-            if (writes) store8(p.sums + size_t(m) * p.rows * p.lo + at, all);
+            if (writes) store8(p.sums + size_t(m) * p.sum_rows * p.lo + at, all);
         }
         if (!p.gate) return;
         for (int i = 0; i < 8; ++i) all[i] = 0;

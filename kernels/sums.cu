@@ -89,7 +89,8 @@ __device__ __forceinline__ void write_sums(const StepSumsParams& p, const double
     s.ghost = p.ghost ? *p.ghost : 0;
     s.gradient_norm = *p.gradient_norm;
     s.active = int64_t(active);
-    s.overflows = *p.overflows;
+    s.overflows = 0;
+    for (int i = 0; i < p.overflow_counts; ++i) s.overflows += p.overflows[i];
     s.dead = *p.dead_count;
     s.step = p.scalars->step;
     s.max_row = int(total[FULLEST]);

@@ -10,6 +10,7 @@ namespace emu {
 enum { Success = 0, InvalidValue = 1, OutOfMemory = 2, NotInitialized = 3, InvalidDevice = 101, InvalidContext = 201,
        EccUncorrectable = 214, NotFound = 500, NotReady = 600, IllegalAddress = 700,
        LaunchFailed = 719, NotSupported = 801, CaptureUnsupported = 900, CaptureInvalidated = 901,
+       CaptureUnmatched = 903, CaptureUnjoined = 904, CaptureIsolation = 905, CapturedEvent = 907,
        ExternalDevice = 911 };
 
 constexpr int DefaultShared = 48 << 10, LargestShared = 227 << 10;

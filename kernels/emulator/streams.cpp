@@ -1,5 +1,7 @@
 #include "streams.h"
 
+#include "captures.h"
+
 #include <algorithm>
 
 namespace emu {
@@ -50,7 +52,7 @@ std::recursive_mutex& lock() { static std::recursive_mutex mutex; return mutex; 
 int enqueue(Stream& stream, Work work) {
     stream.after_kernel = false;        // a launch sets it after this
     if (stream.capture) {
-        stream.capture->nodes.push_back({std::move(work)});
+        add_node(stream, {std::move(work)});
         return 0;
     }
     if (sticky_error) return sticky_error;
@@ -84,6 +86,13 @@ int drain_until(Event& event, uint64_t asked) {
 Stream* stream_of(void* handle) { return handle ? static_cast<Stream*>(handle) : &default_stream; }
 void add_stream(Stream* stream) { streams.push_back(stream); }
 void remove_stream(Stream* stream) { std::erase(streams, stream); }
-size_t live_streams() { return streams.size(); }
+size_t live_streams() { return std::ranges::count(streams, false, &Stream::internal); }
+void leave(const Capture& capture) {
+    for (auto stream : streams)
+        if (stream->capture.get() == &capture) {
+            stream->after_kernel = false;
+            stream->capture.reset();
+        }
+}
 
 }

@@ -14,17 +14,40 @@ namespace emu {
 using Work = std::function<int()>;      // a CUresult, or NotYet
 constexpr int NotYet = -1;              // of a wait: the stream does not advance
 
-struct Event { uint64_t asked = 0, reached = 0; };
+struct Capture;
 
-// A node is a piece of work, or the recording of an event. Each launch of the graph records the event anew.
-struct Node { Work work; Event* event = nullptr; };
+// The place of an event in the capture of its last recording.
+struct Mark {
+    std::weak_ptr<Capture> capture;
+    int number = -1;                    // of the graph; -1 where the last recording was outside a capture
+    std::vector<size_t> covers;         // for each lane, the number of nodes before the event
+};
 
-struct Graph { std::vector<Node> nodes; };
+struct Event {
+    uint64_t asked = 0, reached = 0;
+    Mark mark;
+};
+
+// A node is a piece of work, the recording of an event, or a mark that is set or awaited. Each launch of the graph
+// records the event and sets the marks anew.
+struct Node {
+    Work work;
+    Event* event = nullptr;
+    int lane = 0, sets = -1, awaits = -1;
+};
+
+// Nodes in the order of the capture. The nodes of a lane, which was a stream of the capture, are done in this order;
+// lane 0 is that of the stream that launches the graph.
+struct Graph {
+    std::vector<Node> nodes;
+    int lanes = 1, marks = 0;
+};
 
 struct Stream {
     std::deque<Work> queue;
-    std::unique_ptr<Graph> capture;     // the graph being recorded
-    bool capture_broken = false;
+    std::shared_ptr<Capture> capture;   // in progress on this stream
+    int lane = 0;                       // its lane in the capture
+    bool internal = false;              // a lane of a graph
     bool after_kernel = false;          // its last operation is a kernel, which a programmatic launch requires
 };
 

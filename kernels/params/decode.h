@@ -26,9 +26,9 @@ struct DecodeParams {
     float* row_gate_error;          // [B]
     float* row_reconstruction;      // [B] |xhat|^2
     int* row_active;                // [B] values that are not 0
-    float* sums;                    // [levels, B, lo] by entries alone, on several ranks; else null
-    float* gate_sums;               // [B, lo]
-    int rows, lo, active;
+    float* sums;                    // [levels, sum_rows, lo] by entries alone, on several ranks; else null
+    float* gate_sums;               // [sum_rows, lo]
+    int rows, sum_rows, lo, active; // sum_rows: rows of a chunk, whose arrays begin at its first row; else B
     int slice, capacity;                // columns of a warp at a time, and entries of its buffer
     int levels, report;
     int paired;                     // 1: entries of value 0 have gradients too

@@ -33,7 +33,7 @@ struct StepSumsParams {
     const double* pre_act_loss;     // [n]; null without that loss
     const double* means;            // [blocks, lo] means of the target, by column_spread
     const double* spreads;          // [blocks, lo] sums of squared deviations from them
-    const int* overflows;           // [1]
+    const int* overflows;           // [overflow_counts]
     const int* dead_count;          // [1]
     const double* aux_sums;         // [2] error, variance; null without auxiliary loss
     const double* ghost;            // [1]; null without ghosts
@@ -43,7 +43,7 @@ struct StepSumsParams {
     double* parts;                  // [grid, 12]
     int* ticket;                    // [1] blocks that are done; 0 between launches
     StepSums* sums;
-    int rows, lo, latents;
+    int rows, lo, latents, overflow_counts;
     PenaltyCode penalty;
     int dense;                      // 1: the step took the dense path
     float target;                   // the L0 of a TargetL0 penalty

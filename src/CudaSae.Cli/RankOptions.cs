@@ -18,15 +18,19 @@ sealed class RankOptions
         "how ranks add reconstructions. chain is the order of the CPU and has the bits of one process. ordered is the "
             + "order of GPUs; it adds on all ranks at once, and its bits depend on the number of ranks and of ranks on "
             + "a machine. fixed adds integers on the CPU, and its bits are the same for every number of ranks");
+    readonly Option<int> chunks = Options.New("--row-chunks",
+        "chunks of rows in a batch, for TopK on several GPUs: the GPUs exchange a chunk while they encode the next one. "
+            + "1 exchanges all rows after encoding. The bits are the same",
+        1, 1, MostChunks);
     readonly Option<int> timeout = Options.New("--collective-timeout",
         "seconds after which a rank that waits for the others ends with exit code 75; a wait before the first step or "
             + "for files may last 1800 s; 0: no limit",
         (int)Watchdog.Standard.TotalSeconds, 0, LongestTimeout);
 
-    const int LongestTimeout = 1_000_000;
+    const int LongestTimeout = 1_000_000, MostChunks = 4096;
 
     /// <summary>The options, which are not settings of a run.</summary>
-    public Option[] All => [mode, order, timeout];
+    public Option[] All => [mode, order, chunks, timeout];
 
     /// <summary>Returns whether a command line that may not be valid makes each process train alone.</summary>
     public static bool IsOff(IReadOnlyList<string> arguments) =>
@@ -41,8 +45,10 @@ sealed class RankOptions
     /// <param name="backend">The option of the backend.</param>
     /// <param name="folder">The folder of a run that may be resumed; null for a new run.</param>
     public int Run(ParseResult parsed, Option<BackendKind> backend, string? folder, Func<RunRanks, int> command) =>
-        RunRanks.Run(parsed.GetValue(mode), new(parsed.GetValue(order)), TimeSpan.FromSeconds(parsed.GetValue(timeout)),
+        RunRanks.Run(parsed.GetValue(mode), SettingsOf(parsed), TimeSpan.FromSeconds(parsed.GetValue(timeout)),
             () => BackendOf(parsed, backend, folder), command);
+
+    RankSettings SettingsOf(ParseResult parsed) => new(parsed.GetValue(order), RowChunks: parsed.GetValue(chunks));
 
     /// <summary>Returns the backend of a run before its ranks are connected.</summary>
     static BackendKind BackendOf(ParseResult parsed, Option<BackendKind> backend, string? folder)

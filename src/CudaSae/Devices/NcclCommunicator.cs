@@ -2,7 +2,7 @@ namespace CudaSae.Devices;
 
 /// <summary>Collectives between the devices of the ranks, by NCCL. A call is queued on a stream, can be captured in a
 /// graph, and returns before the work is done. Every rank makes the same calls in the same order on one communicator,
-/// and uses one stream for all of them. No operation adds floats.</summary>
+/// and events order those of different streams. No operation adds floats.</summary>
 sealed unsafe class NcclCommunicator : IDisposable
 {
     const int Bytes = 0;                // ncclInt8

@@ -10,10 +10,12 @@ namespace CudaSae.Tests;
 static class EmulatedBackends
 {
     /// <summary>Makes the backend of a rank, on its emulated device.</summary>
-    public static KernelBackend Create(EmulatedRank rank, SaeSpec spec, TrainConfig config, int capacity = 2048) =>
+    /// <param name="chunks">Chunks of rows whose exchange overlaps encoding.</param>
+    public static KernelBackend Create(EmulatedRank rank, SaeSpec spec, TrainConfig config, int capacity = 2048,
+        int chunks = 1) =>
         new(rank.OpenDevice(), spec, config, InputType.Float32, ownsDevice: true,
             new KernelVariant { EncodeCapacity = capacity },
-            shard: rank.Size == 1 ? null : new(rank.Collective, spec, SumOrder.Ordered));
+            shard: rank.Size == 1 ? null : new(rank.Collective, spec, SumOrder.Ordered) { RowChunks = chunks });
 
     /// <summary>What a few steps give on a rank.</summary>
     /// <param name="Sums">The bytes of the sums of each step.</param>
@@ -23,10 +25,13 @@ static class EmulatedBackends
 
     /// <summary>Runs steps of a case on a rank.</summary>
     /// <param name="replay">Whether steps are recorded and replayed; otherwise each kernel is launched.</param>
-    public static Outcome Run(EmulatedRank rank, VerifyCase c, uint steps, bool replay)
+    /// <param name="capacity">Candidates of a row beyond which the encoder takes its exact fallback.</param>
+    /// <param name="chunks">Chunks of rows whose exchange overlaps encoding.</param>
+    public static Outcome Run(EmulatedRank rank, VerifyCase c, uint steps, bool replay, int capacity = 2048,
+        int chunks = 1)
     {
         var problem = c.Problem();
-        using var backend = Create(rank, problem.Spec, problem.Config);
+        using var backend = Create(rank, problem.Spec, problem.Config, capacity, chunks);
         using var own = OwnLatents.Rows(problem.Parameters, backend.Shard!);
         backend.Dense = c.Dense;
         backend.SetParameters(own);

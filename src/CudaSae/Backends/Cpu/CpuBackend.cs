@@ -23,6 +23,9 @@ sealed unsafe partial class CpuBackend : IBackend
     CpuBackend(CpuContext context)
     {
         if (context.Shard is not null && context.Config.ValidateEvery > 0) throw NoDenseCheck();
+        if (context.Shard is { RowChunks: not 1 and var chunks })
+            throw new SaeException($"{chunks} chunks of rows: only devices exchange a chunk while they encode the next "
+                + "one; use 1 chunk, or Backend = Cuda");
         this.context = context;
         (step, phases) = (context.Step, new(context));
         Dense = context.Thresholded;

@@ -64,7 +64,7 @@ sealed unsafe class ColumnsPhase
             Overflows = Overflows.Pointer, Scalars = buffers.Scalars.Pointer, Active = context.Active,
         });
         if (context.Ranks is { } ranks) FindRoom(ranks);
-        context.SetLevels();
+        context.SetLevels(context.AllRows);
     }
 
     /// <summary>Counts the entries of all ranks. A row without room for them exceeds the capacity.</summary>

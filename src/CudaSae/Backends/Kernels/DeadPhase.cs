@@ -47,7 +47,7 @@ sealed class DeadPhase
             Columns = window, Active = active, Relu = aux.Relu, ColumnRows = buffers.AuxRows,
             ColumnCount = buffers.AuxCount, Index = index, Value = value,
         }, lender: main);
-        if (context.Ranks is not null) selection = new(context, context.Ranks, active, "aux");
+        if (context.Ranks is not null) selection = new(context, context.Ranks, context.Rows, active, "aux");
     }
 
     /// <summary>[2] Σ‖ê + e‖² and Σ‖e − ē‖² of AuxK, or the ghost loss.</summary>
@@ -62,8 +62,8 @@ sealed class DeadPhase
         if (encode is not null)
         {
             encode.Run();
-            selection?.Run(index, value, new() { Zeros = !context.Spec.Aux!.Relu });
-            selection?.Apply(index);
+            selection?.Run(context.AllRows, index, value, new() { Zeros = !context.Spec.Aux!.Relu });
+            selection?.Apply(context.AllRows, index);
             context.Launch("aux_scatter", new(B, Block), parameters);
         }
         else MakeGhosts(parameters);

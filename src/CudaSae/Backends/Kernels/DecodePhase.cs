@@ -75,41 +75,65 @@ sealed unsafe class DecodePhase
     /// <param name="baseline">[B, lo] output of a skip connection or of the hot latents; may be empty.</param>
     public void Run(DeviceArray<float> baseline)
     {
-        var buffers = context.Buffers;
+        if (context.Ranks is not null)
+        {
+            RunOnRanks(baseline, context.AllRows);
+            FinishOnRanks();
+            return;
+        }
+        context.Launch("decode", Shape(context.AllRows), Parameters(baseline, context.AllRows));
+        SumColumns();
+    }
+
+    Launch Shape(RowRange rows) => new(rows.Count, 32 * warps, SharedBytes);
+
+    /// <summary>Returns the parameters for some rows. Arrays begin at the first of them.</summary>
+    DecodeParams Parameters(DeviceArray<float> baseline, RowRange rows)
+    {
+        var (buffers, lo, k) = (context.Buffers, context.Lo, context.Active);
         var parameters = new DecodeParams
         {
-            WDec = buffers.WDecHi.Pointer, BDec = buffers.BDec.Pointer, Baseline = baseline.Pointer,
-            Y = buffers.Y.Pointer, Index = buffers.GatherIndex.Pointer, Value = buffers.GatherValue.Pointer,
-            Gate = Gated ? buffers.PreAct.Pointer
-                : 0, RowCount =
-                    buffers.GatherCount.Pointer, Level = buffers.Level.Pointer, Scalars = buffers.Scalars.Pointer,
-            Residual = buffers.Residual.Pointer, ResidualBf16 = buffers.ResidualBf16.Pointer,
-            Weighted = buffers.Weighted.Pointer,
-            GateResidual = buffers.GateResidual.Pointer, GateResidualBf16 = buffers.GateResidualBf16.Pointer,
-            ValueGrad = buffers.ValueGrad.Pointer, GateGrad = buffers.GateGrad.Pointer,
-            RowError = buffers.RowError.Pointer, RowNorm = RowNorm.Pointer, RowLevelError = RowLevelError.Pointer,
-            RowGateError = RowGateError.Pointer,
-            RowReconstruction = RowReconstruction.Pointer, RowActive = RowActive.Pointer,
-            Rows = context.Rows, Lo = context.Lo, Active = context.Active, Slice = slice,
-            Capacity = context.Active, Levels = levels, Report = report,
+            WDec = buffers.WDecHi.Pointer, BDec = buffers.BDec.Pointer, Baseline = rows.Of(baseline, lo).Pointer,
+            Y = rows.Of(buffers.Y, lo).Pointer, Index = rows.Of(buffers.GatherIndex, k).Pointer,
+            Value = rows.Of(buffers.GatherValue, k).Pointer,
+            Gate = Gated ? rows.Of(buffers.PreAct, k).Pointer : 0,
+            RowCount = rows.Of(buffers.GatherCount).Pointer, Level = rows.Of(buffers.Level, k).Pointer,
+            Scalars = buffers.Scalars.Pointer,
+            Residual = rows.Of(buffers.Residual, lo).Pointer,
+            ResidualBf16 = rows.Of(buffers.ResidualBf16, lo).Pointer,
+            Weighted = rows.Of(buffers.Weighted, lo).Pointer,
+            GateResidual = rows.Of(buffers.GateResidual, lo).Pointer,
+            GateResidualBf16 = rows.Of(buffers.GateResidualBf16, lo).Pointer,
+            ValueGrad = rows.Of(buffers.ValueGrad, k).Pointer, GateGrad = rows.Of(buffers.GateGrad, k).Pointer,
+            RowError = rows.Of(buffers.RowError).Pointer, RowNorm = rows.Of(RowNorm).Pointer,
+            RowLevelError = rows.Of(RowLevelError).Pointer, RowGateError = rows.Of(RowGateError).Pointer,
+            RowReconstruction = rows.Of(RowReconstruction).Pointer, RowActive = rows.Of(RowActive).Pointer,
+            Rows = context.Rows, SumRows = rows.Count, Lo = lo, Active = k, Slice = slice,
+            Capacity = k, Levels = levels, Report = report,
             Paired = context.Loss.Selection >= SelectionCode.JumpRelu ? 1 : 0,
             Sums = RankSums.Pointer, GateSums = GateSums.Pointer,
         };
         for (var m = 0; m < levels; m++) parameters.LevelWeight[m] = context.LevelWeight(m);
-        var shape = new Launch(context.Rows, 32 * warps, SharedBytes);
-        if (context.Ranks is { } ranks) DecodeOnRanks(ranks, shape, parameters);
-        else context.Launch("decode", shape, parameters);
-        SumColumns();
+        return parameters;
     }
 
-    /// <summary>Decodes in two halves. Between them the ranks add their reconstructions.</summary>
-    void DecodeOnRanks(RankExchange ranks, Launch shape, in DecodeParams parameters)
+    /// <summary>Decodes some rows in two halves. Between them the ranks add their reconstructions.</summary>
+    /// <param name="baseline">[B, lo] output of a skip connection; may be empty.</param>
+    /// <param name="rows">The rows.</param>
+    public void RunOnRanks(DeviceArray<float> baseline, RowRange rows)
     {
-        context.Launch("decode_part", shape, parameters);
-        ranks.Add(RankSums);
-        if (Gated) ranks.Add(GateSums);
-        context.Launch("decode_rest", shape, parameters);
-        ranks.Sum(RowActive);
+        var (ranks, parameters, size) = (context.Ranks!, Parameters(baseline, rows), (long)rows.Count * context.Lo);
+        context.Launch("decode_part", Shape(rows), parameters);
+        ranks.Add(RankSums with { Length = context.Padded(levels * size) });
+        if (Gated) ranks.Add(GateSums with { Length = context.Padded(size) });
+        context.Launch("decode_rest", Shape(rows), parameters);
+    }
+
+    /// <summary>Completes the phase on several ranks, after all rows are decoded.</summary>
+    public void FinishOnRanks()
+    {
+        context.Ranks!.Sum(RowActive);
+        SumColumns();
     }
 
     public void SumColumns()

@@ -44,12 +44,12 @@ sealed partial class EncodePhase
         foreach (var end in sweepEnds)
         {
             Sweep(hopper, begin, end);
-            var tiles = HopperOperands.RowTiles(context.Rows);
+            var tiles = HopperOperands.RowTiles(rows.Count);
             var shape = new Launch(tiles, HopperOperands.TileRows, SharedMemory.EncodeRetry);
             context.Launch("encode_retry", shape, new EncodeRetryParams
             {
                 Buckets = buckets.Pointer, Limit = limit.Pointer, Count = count.Pointer, Retry = retry.Pointer,
-                Rows = context.Rows, Capacity = capacity, Active = target.Active,
+                Rows = rows.Count, Capacity = capacity, Active = target.Active,
             });
             Sweep(hopper, begin, end, secondSweep: true);
             if (end < target.Columns) SelectThreshold(carried: 0, begin: 0, end: 0, capacity, buckets.Pointer);

@@ -10,6 +10,9 @@ sealed record EncodeTarget
     /// <summary>The most columns of the pre-activations.</summary>
     public required int Columns { get; init; }
 
+    /// <summary>The rows of the batch; null for all.</summary>
+    public RowRange? Rows { get; init; }
+
     /// <summary>k: the number of entries in every row of the code.</summary>
     public required int Active { get; init; }
 
@@ -49,14 +52,16 @@ sealed partial class EncodePhase
 
     readonly KernelContext context;
     readonly EncodeTarget target;
-    readonly DeviceArray<ulong> candidates;     // [B, stride] order_key << 32 | ~column
-    readonly DeviceArray<int> count;            // [B]
-    readonly DeviceArray<uint> limit;           // [B] smallest order_key that is still a candidate
-    readonly DeviceArray<int> redo;             // [B] rows over capacity
-    readonly DeviceArray<RowBuckets> buckets;   // [B], for Hopper only, like the next
+    readonly RowRange rows;
+    readonly DeviceArray<ulong> candidates;     // [rows, stride] order_key << 32 | ~column
+    readonly DeviceArray<int> count;            // [rows]
+    readonly DeviceArray<uint> limit;           // [rows] smallest order_key that is still a candidate
+    readonly DeviceArray<int> redo;             // [rows] rows over capacity
+    readonly DeviceArray<RowBuckets> buckets;   // [rows], for Hopper only, like the next
     readonly DeviceArray<int> retry;            // [1 + tiles of rows]
     readonly int stride, capacity, segments;
     readonly int[] chunkEnds, sweepEnds;
+    readonly Lazy<HopperOperands?> hopper;
 
     /// <summary>Makes the step's encoder, which reads all latents and writes Buffers.Index and Buffers.Value.</summary>
     public EncodePhase(KernelContext context, int capacity = MaxCapacity) : this(context, new()
@@ -73,11 +78,14 @@ sealed partial class EncodePhase
     /// <param name="target">The columns and the destination.</param>
     /// <param name="capacity">Candidates of a row beyond which it takes the exact fallback; 64 to 2048.</param>
     /// <param name="lender">A phase whose scratch memory may be shared, because the two never run concurrently.</param>
+    /// <param name="overflows">[1] memory for <see cref="Overflows"/>; empty to take it.</param>
     public EncodePhase(KernelContext context, EncodeTarget target, int capacity = MaxCapacity,
-        EncodePhase? lender = null)
+        EncodePhase? lender = null, DeviceArray<int> overflows = default)
     {
         this.context = context;
         this.target = target;
+        rows = target.Rows ?? new(0, context.Rows);
+        hopper = new(() => target.Rows is null ? context.Hopper : HopperOperands.For(context, rows));
         ArgumentOutOfRangeException.ThrowIfGreaterThan(capacity, MaxCapacity);
         this.capacity = Math.Min(capacity, RoundUp(target.Columns, Tile));
         if (target.Columns > this.capacity)
@@ -91,16 +99,16 @@ sealed partial class EncodePhase
                 lender.limit, lender.redo, lender.buckets, lender.retry);
         else
         {
-            long rows = context.Rows;
-            candidates = context.Arena.Take<ulong>("encode candidates", rows * stride);
-            count = context.Arena.Take<int>("encode candidate counts", rows);
-            limit = context.Arena.Take<uint>("encode limits", rows);
-            redo = context.Arena.Take<int>("encode rows over capacity", rows);
-            buckets = context.Arena.Take<RowBuckets>("encode buckets", rows);
-            retry = context.Arena.Take<int>("encode tiles to repeat", 1 + HopperOperands.RowTiles(context.Rows));
+            var arena = context.Arena;
+            candidates = arena.Take<ulong>("encode candidates", (long)rows.Count * stride);
+            count = arena.Take<int>("encode candidate counts", rows.Count);
+            limit = arena.Take<uint>("encode limits", rows.Count);
+            redo = arena.Take<int>("encode rows over capacity", rows.Count);
+            buckets = arena.Take<RowBuckets>("encode buckets", rows.Count);
+            retry = arena.Take<int>("encode tiles to repeat", 1 + HopperOperands.RowTiles(rows.Count));
         }
         segments = Math.Clamp(stride / (target.Active + Tile), 1, SegmentLimit);
-        Overflows = context.Arena.Take<int>("encode overflows", 1);
+        Overflows = overflows.Length > 0 ? overflows : context.Arena.Take<int>("encode overflows", 1);
     }
 
     /// <summary>[1] number of rows of the last run that took the exact fallback.</summary>
@@ -167,7 +175,7 @@ sealed partial class EncodePhase
     }
 
     // TMA cannot load listed columns, which do not form a matrix.
-    HopperOperands? Hopper => target.ColumnRows.Length == 0 && target.ColumnCount.Length == 0 ? context.Hopper : null;
+    HopperOperands? Hopper => target.ColumnRows.Length == 0 && target.ColumnCount.Length == 0 ? hopper.Value : null;
 
     void RunChunks()
     {
@@ -215,26 +223,27 @@ sealed partial class EncodePhase
     /// <param name="keepAll">Whether every column is kept, as in the first chunk; otherwise only those above the row's
     /// limit.</param>
     public void Encode(int begin, int end, bool keepAll) =>
-        context.Launch("encode", new(checked(Tiles(context.Rows) * Tiles(end - begin)), Tile, SharedMemory.Tile),
+        context.Launch("encode", new(checked(Tiles(rows.Count) * Tiles(end - begin)), Tile, SharedMemory.Tile),
             Parameters(begin, end, keepAll));
 
     EncodeParams Parameters(int begin, int end, bool keepAll) => new()
     {
-        XCentered = context.Buffers.XCentered.Pointer, WEnc = context.Buffers.WEncHi.Pointer,
+        XCentered = rows.Of(context.Buffers.XCentered, context.Ld).Pointer, WEnc = context.Buffers.WEncHi.Pointer,
         BEnc = context.Buffers.BEnc.Pointer,
         ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
         Limit = limit.Pointer, Count = count.Pointer, Candidates = candidates.Pointer, Overflows = Overflows.Pointer,
-        Rows = context.Rows, Ld = context.Ld, Begin = begin, End = end,
+        Rows = rows.Count, Ld = context.Ld, Begin = begin, End = end,
         Stride = stride, Capacity = capacity, Dense = keepAll ? 1 : 0, Magnitude = Magnitude,
     };
 
     void EncodeExact()
     {
         var buffers = context.Buffers;
-        var shape = new Launch(Tiles(context.Rows), Tile, SharedMemory.EncodeExact, segments);
+        var shape = new Launch(Tiles(rows.Count), Tile, SharedMemory.EncodeExact, segments);
         context.Launch("encode_exact", shape, new EncodeExactParams
         {
-            XCentered = buffers.XCentered.Pointer, WEnc = buffers.WEncHi.Pointer, BEnc = buffers.BEnc.Pointer,
+            XCentered = rows.Of(buffers.XCentered, context.Ld).Pointer, WEnc = buffers.WEncHi.Pointer,
+            BEnc = buffers.BEnc.Pointer,
             ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
             Redo = redo.Pointer, Overflows = Overflows.Pointer, Candidates = candidates.Pointer,
             Ld = context.Ld, Columns = target.Columns, Stride = stride, Segments = segments, Active = target.Active,
@@ -245,15 +254,15 @@ sealed partial class EncodePhase
     void EncodeF32(int begin, int end, int offset)
     {
         var buffers = context.Buffers;
-        var shape = new Launch((end - begin + 31) / 32, 256, SharedMemory.EncodeF32, (context.Rows + 31) / 32);
+        var shape = new Launch((end - begin + 31) / 32, 256, SharedMemory.EncodeF32, (rows.Count + 31) / 32);
         context.Launch("encode_f32", shape, new EncodeF32Params
         {
-            X = buffers.X.Pointer, BDec = context.Spec.PreEncoderBias ? buffers.BDec.Pointer
+            X = rows.Of(buffers.X, context.Ld).Pointer, BDec = context.Spec.PreEncoderBias ? buffers.BDec.Pointer
                 : 0, WEncHi = buffers.WEncHi.Pointer,
             WEncLo = buffers.WEncLo.Length == 0 ? 0 : buffers.WEncLo.Pointer, BEnc = buffers.BEnc.Pointer,
             ColumnRows = target.ColumnRows.Pointer, ColumnCount = target.ColumnCount.Pointer,
             Candidates = candidates.Pointer, Overflows = Overflows.Pointer,
-            Rows = context.Rows, Ld = context.Ld, Begin = begin, End = end, Stride = stride, Offset = offset,
+            Rows = rows.Count, Ld = context.Ld, Begin = begin, End = end, Stride = stride, Offset = offset,
             Magnitude = Magnitude,
         });
     }
@@ -262,7 +271,7 @@ sealed partial class EncodePhase
 
     void SelectThreshold(int carried, int begin, int end, int room, ulong started = 0)
     {
-        var shape = new Launch(context.Rows, Tile, SharedMemory.SelectThreshold);
+        var shape = new Launch(rows.Count, Tile, SharedMemory.SelectThreshold);
         context.Launch("select_threshold", shape, new SelectThresholdParams
         {
             Candidates = candidates.Pointer, Count = count.Pointer, Limit = limit.Pointer,
@@ -273,11 +282,11 @@ sealed partial class EncodePhase
     }
 
     void SelectFinal(int carried, int begin, int end, int room, bool exact = false) =>
-        context.Launch("select_final", new(context.Rows, Tile, SharedMemory.SelectFinal), new SelectFinalParams
+        context.Launch("select_final", new(rows.Count, Tile, SharedMemory.SelectFinal), new SelectFinalParams
         {
             Candidates = candidates.Pointer, Count = count.Pointer, ColumnCount = target.ColumnCount.Pointer,
             Scalars = target.Scalars.Pointer, Redo = redo.Pointer, Overflows = Overflows.Pointer,
-            Index = target.Index.Pointer, Value = target.Value.Pointer,
+            Index = rows.Of(target.Index, target.Active).Pointer, Value = rows.Of(target.Value, target.Active).Pointer,
             Stride = stride, Capacity = room, Active = target.Active,
             Carried = carried, ChunkBegin = begin, ChunkEnd = end,
             Relu = target.Relu ? 1 : 0, Exact = exact ? 1 : 0,

@@ -17,24 +17,29 @@ sealed record HopperOperands(TensorMap XMap, TensorMap WMap, int Multiprocessors
 
     /// <summary>Chooses between the encoder's Hopper kernels and the portable ones; returns null for the portable
     /// ones.</summary>
-    public static HopperOperands? For(KernelContext context) => For(context, context.Buffers.XCentered.Pointer,
-        context.Buffers.WEncHi.Pointer, TensorNumber.BFloat16, SharedMemory.EncodeSm90);
+    /// <param name="rows">The rows of the batch; null for all.</param>
+    public static HopperOperands? For(KernelContext context, RowRange? rows = null)
+    {
+        var range = rows ?? new(0, context.Rows);
+        return For(context, range.Of(context.Buffers.XCentered, context.Ld).Pointer, context.Buffers.WEncHi.Pointer,
+            TensorNumber.BFloat16, SharedMemory.EncodeSm90, range.Count);
+    }
 
     /// <summary>Makes the choice for 8-bit screening; returns null for the portable kernels.</summary>
     /// <param name="x">[B, ld] 8-bit numbers.</param>
     /// <param name="w">[n, ld] 8-bit numbers.</param>
     public static HopperOperands? ForScreening(KernelContext context, DeviceArray<sbyte> x, DeviceArray<sbyte> w) =>
-        For(context, x.Pointer, w.Pointer, TensorNumber.Byte, SharedMemory.ScreenSm90);
+        For(context, x.Pointer, w.Pointer, TensorNumber.Byte, SharedMemory.ScreenSm90, context.Rows);
 
-    static HopperOperands? For(KernelContext context, ulong x, ulong w, TensorNumber number, int shared)
+    static HopperOperands? For(KernelContext context, ulong x, ulong w, TensorNumber number, int shared, int rows)
     {
         var (device, ld) = (context.Device, context.Ld);
         if (context.Portable || context.LeftOut.Hopper || !device.Info.IsHopper || ld % 64 != 0
             || device.Info.SharedBytesPerBlock < shared)
             return null;
-        if (device.MapMatrix(x, number, context.Rows, ld, TileRows) is not { } xMap) return null;
+        if (device.MapMatrix(x, number, rows, ld, TileRows) is not { } xMap) return null;
         if (device.MapMatrix(w, number, context.Latents, ld, TileRows) is not { } wMap) return null;
-        var operands = new HopperOperands(xMap, wMap, device.Info.Multiprocessors, context.Rows,
+        var operands = new HopperOperands(xMap, wMap, device.Info.Multiprocessors, rows,
             Tiles(ld * (number == TensorNumber.BFloat16 ? 2 : 1), Line))
         { Shared = shared };
         if (context.LeftOut.Clusters) operands = operands with { Cluster = 1 };

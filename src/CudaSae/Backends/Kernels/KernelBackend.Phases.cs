@@ -26,6 +26,7 @@ sealed unsafe partial class KernelBackend
             }
             if (spec.Transcoder is { Skip: true }) Skip = new(context);
             Decode = new(context);
+            if (context.Chunks.Length > 1 && Select is not null) Overlap = new(context, Encode!, Select, Decode);
             if (context.Config.HotDensity > 0) Hot = new(context, Decode);
             if (Scalars is not null) Entries = new(context);
             if (spec.IsThresholded) Dense = new(context, Decode, Entries!);
@@ -46,6 +47,7 @@ sealed unsafe partial class KernelBackend
         public ScreenPhase? Screen { get; }
         public SkipPhase? Skip { get; }
         public DecodePhase Decode { get; }
+        public OverlapPhase? Overlap { get; }
         public HotPhase? Hot { get; }
         public EntriesPhase? Entries { get; }
         public DensePhase? Dense { get; }

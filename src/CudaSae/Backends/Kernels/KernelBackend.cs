@@ -69,7 +69,8 @@ sealed unsafe partial class KernelBackend : IBackend
             var link = shard is null ? null : owned.Add(Connect(device, shard.Collective, id));
             var arena = owned.Add(new DeviceArena(device, plan));
             device.Fill32(arena.Start, 0, arena.Capacity / 4, stream);
-            phases = new(new(device, stream, arena, spec, config, inputType, shard, link), variant);
+            var side = shard is { RowChunks: > 1 } ? new SideStream(owned) : null;
+            phases = new(new(device, stream, arena, spec, config, inputType, shard, link, side), variant);
             Dense = spec.IsThresholded;
             copied = [owned.Event(), owned.Event()];
             taken = [owned.Event(), owned.Event()];
@@ -152,14 +153,20 @@ sealed unsafe partial class KernelBackend : IBackend
     {
         phases.Scalars?.Run();
         stepDense = WantsDense;
-        if (phases.Select is { } select) select.Run();
+        if (phases.Overlap is { } overlap) overlap.Run(Baseline());
+        else if (phases.Select is { } select) select.Run();
         else if (!stepDense) EncodeColumns();
     }
 
     public void DecodeLoss()
     {
-        phases.Skip?.Forward();
-        var baseline = phases.Skip?.Baseline ?? default;
+        if (phases.Overlap is not null)
+        {
+            phases.Decode.FinishOnRanks();
+            phases.Entries?.Run(phases.Decode.RowActive);
+            return;
+        }
+        var baseline = Baseline();
         if (stepDense)
         {
             phases.Dense!.Forward(baseline);
@@ -168,6 +175,13 @@ sealed unsafe partial class KernelBackend : IBackend
         phases.Decode.Run(phases.Hot?.Forward(baseline) ?? baseline);
         phases.Hot?.CountActive();
         phases.Entries?.Run(phases.Decode.RowActive);
+    }
+
+    /// <summary>Computes the skip connection, if there is one, to which the code adds.</summary>
+    DeviceArray<float> Baseline()
+    {
+        phases.Skip?.Forward();
+        return phases.Skip?.Baseline ?? default;
     }
 
     public void AuxLoss() => phases.Dead?.Run();
@@ -191,10 +205,10 @@ sealed unsafe partial class KernelBackend : IBackend
 
     public void EndStep()
     {
+        var overflows = phases.Overlap?.Overflows ?? phases.Encode?.Overflows ?? phases.Columns!.Overflows;
         phases.Decode.FinishSums(new()
         {
-            Overflows = phases.Encode?.Overflows.Pointer
-                ?? phases.Columns!.Overflows.Pointer, AuxSums = Spec.Aux is null
+            Overflows = overflows.Pointer, OverflowCounts = (int)overflows.Length, AuxSums = Spec.Aux is null
                 ? 0 : phases.Dead!.Sums.Pointer,
             Ghost = Spec.Ghost is null ? 0
                 : phases.Dead!.Sums.Pointer, GradientNorm =

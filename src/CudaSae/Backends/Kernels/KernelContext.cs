@@ -15,16 +15,19 @@ sealed class KernelContext
     readonly IDevice? device;
     readonly Dictionary<string, KernelFunction> kernels = [];
     readonly Lazy<HopperOperands?> hopper;
+    readonly SideStream? side;
 
     /// <param name="shard">The share of this rank; null for all latents.</param>
     /// <param name="link">The connection to the other ranks; null for one process, and where memory is counted.</param>
+    /// <param name="side">The second stream; null for none, and where memory is counted.</param>
     public KernelContext(IDevice? device, nint stream, DeviceArena arena, SaeSpec spec, TrainConfig config,
-        InputType inputType, ShardPlan? shard = null, NcclCommunicator? link = null)
+        InputType inputType, ShardPlan? shard = null, NcclCommunicator? link = null, SideStream? side = null)
     {
-        this.device = device;
+        (this.device, this.side) = (device, side);
         (Stream, Arena, Spec, Config, InputType) = (stream, arena, spec, config, inputType);
         (Latents, First) = shard is null ? (spec.Latents, 0) : (shard.Count, shard.First);
         Buffers = new(arena, spec, config, inputType.Bytes(), Latents);
+        Chunks = RowRange.Divide(config.BatchRows, shard?.RowChunks ?? 1);
         if (shard is not null) Ranks = new(this, shard, link);
         Loss = LossOf(spec);
         LeftOut = LeftOut.FromEnvironment();
@@ -78,7 +81,7 @@ sealed class KernelContext
 
     public IDevice Device => device ?? throw new InvalidOperationException("this context only counts memory");
     public int Multiprocessors => Device.Info.Multiprocessors;
-    public nint Stream { get; }
+    public nint Stream { get; private set; }
     public DeviceArena Arena { get; }
     public SaeSpec Spec { get; }
     public TrainConfig Config { get; }
@@ -89,6 +92,7 @@ sealed class KernelContext
     public RankExchange? Ranks { get; }
 
     public int Rows => Config.BatchRows;            // B
+    public RowRange AllRows => new(0, Rows);
     public int Width => Spec.InputWidth;            // d
     public int Ld => Buffers.Ld;
     public int Lo => Buffers.Lo;
@@ -105,6 +109,23 @@ sealed class KernelContext
 
     /// <summary>The encoder's operands for the Hopper kernels; null if the portable kernels are used.</summary>
     public HopperOperands? Hopper => hopper.Value;
+
+    /// <summary>The chunks of rows whose exchange runs beside the encoding of the next; one for none. The first is the
+    /// largest.</summary>
+    public RowRange[] Chunks { get; }
+
+    /// <summary>Queues work on the second stream, after the work so far on the stream of the phases.</summary>
+    public void RunBeside(Action work)
+    {
+        var phases = Stream;
+        side!.Fork(Device, phases);
+        Stream = side.Stream;
+        try { work(); }
+        finally { Stream = phases; }
+    }
+
+    /// <summary>Makes the stream of the phases wait for the second stream.</summary>
+    public void Join() => side!.Join(Device, Stream);
 
     /// <summary>Returns the length of an array that the ranks add; it is the given length for one process.</summary>
     public long Padded(long length) => Ranks?.Padded(length) ?? length;

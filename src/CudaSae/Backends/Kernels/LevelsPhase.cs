@@ -9,14 +9,15 @@ static class LevelsPhase
     const int Block = 128;
 
     /// <summary>Writes Level if losses are nested.</summary>
-    public static unsafe void SetLevels(this KernelContext context)
+    public static unsafe void SetLevels(this KernelContext context, RowRange rows)
     {
         if (context.Spec.Levels == 1) return;
         var buffers = context.Buffers;
         var parameters = new LevelsParams
         {
-            Index = buffers.Index.Pointer, Value = buffers.Value.Pointer, Scalars = buffers.Scalars.Pointer,
-            Level = buffers.Level.Pointer,
+            Index = rows.Of(buffers.Index, context.Active).Pointer,
+            Value = rows.Of(buffers.Value, context.Active).Pointer, Scalars = buffers.Scalars.Pointer,
+            Level = rows.Of(buffers.Level, context.Active).Pointer,
             Active = context.Active, Levels = context.Spec.Levels, First = context.First,
         };
         if (context.Spec.Nested is Nesting.Budgets budgets)
@@ -24,6 +25,6 @@ static class LevelsPhase
             parameters.ByRank = 1;
             for (var m = 0; m < budgets.Ks.Length; m++) parameters.Budgets[m] = budgets.Ks[m];
         }
-        context.Launch("levels", new(context.Rows, Block, SharedMemory.Levels), parameters);
+        context.Launch("levels", new(rows.Count, Block, SharedMemory.Levels), parameters);
     }
 }

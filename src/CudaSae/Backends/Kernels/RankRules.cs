@@ -19,5 +19,20 @@ static class RankRules
         if (config.ValidateEvery > 0)
             throw new SaeException($"the dense check is for one process, and this is {ranks}; leave ValidateEvery = 0 "
                 + "(cudasae verify checks ranks)");
+        CheckChunks(spec, config, shard);
+    }
+
+    static void CheckChunks(SaeSpec spec, TrainConfig config, ShardPlan shard)
+    {
+        if (shard.RowChunks == 1) return;
+        var refused = $"{shard.RowChunks} chunks of rows: ";
+        if (shard.RowChunks < 1 || shard.RowChunks > config.BatchRows)
+            throw new SaeException($"{refused}a batch of {config.BatchRows} rows has 1 to {config.BatchRows} chunks");
+        if (spec.Selection is not (Selection.TopK or Selection.AbsTopK))
+            throw new SaeException($"{refused}a row of {spec.Selection.GetType().Name} is not selected among the ranks "
+                + "by itself, so its exchange cannot begin before all rows are encoded; use 1 chunk");
+        if (config.Screening != ScreeningKind.None)
+            throw new SaeException($"{refused}8-bit screening encodes all rows at once; use 1 chunk, or "
+                + "Screening = None");
     }
 }

@@ -13,27 +13,28 @@ sealed unsafe class RankSelection
 
     readonly KernelContext context;
     readonly RankExchange ranks;
-    readonly DeviceArray<float> offers, offered;    // [P R, k]
+    readonly DeviceArray<float> offers, offered;    // [P R, k], where P R is at least the number of rows
     readonly DeviceArray<byte> answers, answered;   // [P R, stride]
     readonly int active, rowsEach;
 
+    /// <param name="rows">The most rows of a selection.</param>
     /// <param name="active">k: entries of a row on each rank, and the most that a row keeps.</param>
     /// <param name="name">What is selected, for the memory plan.</param>
-    public RankSelection(KernelContext context, RankExchange ranks, int active, string name)
+    public RankSelection(KernelContext context, RankExchange ranks, int rows, int active, string name)
     {
         (this.context, this.ranks, this.active) = (context, ranks, active);
-        rowsEach = (context.Rows + ranks.Ranks - 1) / ranks.Ranks;
-        var rows = (long)ranks.Ranks * rowsEach;
-        offers = context.Arena.Take<float>($"{name}, values to owners", rows * active);
-        offered = context.Arena.Take<float>($"{name}, values of owned rows", rows * active);
-        answers = context.Arena.Take<byte>($"{name}, answers", rows * Stride);
-        answered = context.Arena.Take<byte>($"{name}, answers received", rows * Stride);
+        rowsEach = (rows + ranks.Ranks - 1) / ranks.Ranks;
+        var all = (long)ranks.Ranks * rowsEach;
+        offers = context.Arena.Take<float>($"{name}, values to owners", all * active);
+        offered = context.Arena.Take<float>($"{name}, values of owned rows", all * active);
+        answers = context.Arena.Take<byte>($"{name}, answers", all * Stride);
+        answered = context.Arena.Take<byte>($"{name}, answers received", all * Stride);
     }
 
     /// <summary>Bytes of the answers of a row: answer_stride of kernels/shard.cu.</summary>
     int Stride => 4 + (active + 3 & ~3);
 
-    int OwnedRows => Math.Clamp(context.Rows - ranks.Rank * rowsEach, 0, rowsEach);
+    int OwnedRows(int rows) => Math.Clamp(rows - ranks.Rank * rowsEach, 0, rowsEach);
 
     /// <summary>How the entries of a row are selected.</summary>
     public readonly record struct Rule
@@ -55,18 +56,22 @@ sealed unsafe class RankSelection
     }
 
     /// <summary>Selects the entries. <see cref="Apply"/> then removes those that are not kept.</summary>
-    public void Run(DeviceArray<int> index, DeviceArray<float> value, in Rule rule)
+    /// <param name="rows">The rows.</param>
+    /// <param name="index">[B, k].</param>
+    /// <param name="value">[B, k].</param>
+    public void Run(RowRange rows, DeviceArray<int> index, DeviceArray<float> value, in Rule rule)
     {
         context.Launch("shard_offer", new(context.Blocks(offers.Length, Block), Block), new ShardOfferParams
         {
-            Index = index.Pointer, Value = value.Pointer, Offers = offers.Pointer, Rows = context.Rows,
+            Index = rows.Of(index, active).Pointer, Value = rows.Of(value, active).Pointer, Offers = offers.Pointer,
+            Rows = rows.Count,
             Active = active, AllRows = ranks.Ranks * rowsEach, Zeros = rule.Zeros ? 1 : 0,
         });
         ranks.AllToAll(offers, offered);
         var select = new ShardSelectParams
         {
             Scalars = rule.Scalars.Pointer, Offers = offered.Pointer, Answers = answers.Pointer,
-            Overflows = rule.Overflows.Pointer, Ranks = ranks.Ranks, RowsEach = rowsEach, Owned = OwnedRows,
+            Overflows = rule.Overflows.Pointer, Ranks = ranks.Ranks, RowsEach = rowsEach, Owned = OwnedRows(rows.Count),
             Active = active, Keep = active, Magnitude = rule.Magnitude ? 1 : 0, Levels = 1,
         };
         if (rule.Budgets is { } budgets)
@@ -79,15 +84,17 @@ sealed unsafe class RankSelection
     }
 
     /// <summary>Applies the owners' answers to arrays [B, k]; an empty array stays as it is.</summary>
+    /// <param name="rows">The rows of the last <see cref="Run"/>.</param>
     /// <param name="index">Receives −1 where an entry is not kept.</param>
     /// <param name="value">Receives 0 where an entry is not kept.</param>
     /// <param name="level">Receives the first nested reconstruction that contains the entry.</param>
     /// <param name="place">Receives the number of the entry among those of all ranks.</param>
-    public void Apply(DeviceArray<int> index = default, DeviceArray<float> value = default,
+    public void Apply(RowRange rows, DeviceArray<int> index = default, DeviceArray<float> value = default,
         DeviceArray<byte> level = default, DeviceArray<int> place = default) =>
-        context.Launch("shard_apply", new((context.Rows + 7) / 8, Block), new ShardApplyParams
+        context.Launch("shard_apply", new((rows.Count + 7) / 8, Block), new ShardApplyParams
         {
-            Answers = answered.Pointer, Index = index.Pointer, Value = value.Pointer, Level = level.Pointer,
-            Place = place.Pointer, Rows = context.Rows, Active = active,
+            Answers = answered.Pointer, Index = rows.Of(index, active).Pointer,
+            Value = rows.Of(value, active).Pointer, Level = rows.Of(level, active).Pointer,
+            Place = rows.Of(place, active).Pointer, Rows = rows.Count, Active = active,
         });
 }

@@ -18,7 +18,7 @@ sealed class SelectPhase
         (this.context, this.encode) = (context, encode);
         groups = context.Spec.Selection is Selection.GroupMax ? new(context, encode) : null;
         if (context.Ranks is not null && groups is null)
-            ranks = new(context, context.Ranks, context.Active, "selection");
+            ranks = new(context, context.Ranks, context.Chunks[0].Count, context.Active, "selection");
         if (context.Spec.Selection is not Selection.BatchTopK) return;
         place = context.Arena.Take<int>("places in the batch", ranks is null ? 0 : context.Buffers.Index.Length);
         Batch = new(context, encode, place);
@@ -36,18 +36,31 @@ sealed class SelectPhase
         if (groups is not null) groups.Run();
         else if (Screen is not null) Screen.Run();
         else encode.Run();
-        if (ranks is not null) SelectOverRanks(ranks);
+        if (ranks is not null) SelectOverRanks(ranks, context.AllRows);
         Batch?.Run();
-        if (ranks is null || context.Spec.Nested is not Nesting.Budgets) context.SetLevels();
+        SetLevels(context.AllRows);
+    }
+
+    /// <summary>Does the same for a chunk of rows that is encoded, on several ranks. BatchTopK does not select by
+    /// row.</summary>
+    public void RunOnRanks(RowRange rows)
+    {
+        SelectOverRanks(ranks!, rows);
+        SetLevels(rows);
+    }
+
+    void SetLevels(RowRange rows)
+    {
+        if (ranks is null || context.Spec.Nested is not Nesting.Budgets) context.SetLevels(rows);
     }
 
     /// <summary>Keeps the entries that are among the k largest of all ranks. Levels by the rank of an entry in its row
     /// come from the row's owner.</summary>
-    void SelectOverRanks(RankSelection ranks)
+    void SelectOverRanks(RankSelection ranks, RowRange rows)
     {
         var (buffers, spec) = (context.Buffers, context.Spec);
         var budgets = spec.Nested as Nesting.Budgets;
-        ranks.Run(buffers.Index, buffers.Value, new()
+        ranks.Run(rows, buffers.Index, buffers.Value, new()
         {
             Magnitude = encode.Target.Magnitude,
             Scalars = encode.Target.Scalars,
@@ -55,6 +68,6 @@ sealed class SelectPhase
                 : default,
             Budgets = budgets,
         });
-        ranks.Apply(value: buffers.Value, level: budgets is null ? default : buffers.Level, place: place);
+        ranks.Apply(rows, value: buffers.Value, level: budgets is null ? default : buffers.Level, place: place);
     }
 }

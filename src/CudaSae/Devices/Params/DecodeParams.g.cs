@@ -75,14 +75,22 @@ unsafe struct DecodeParams
     /// <summary>[B] values that are not 0.</summary>
     public ulong RowActive;
 
-    /// <summary>[levels, B, lo] by entries alone, on several ranks; else null.</summary>
+    /// <summary>[levels, sum_rows, lo] by entries alone, on several ranks; else null.</summary>
     public ulong Sums;
 
-    /// <summary>[B, lo].</summary>
+    /// <summary>[sum_rows, lo].</summary>
     public ulong GateSums;
 
+    /// <summary>sum_rows: rows of a chunk, whose arrays begin at its first row; else B.</summary>
     public int Rows;
+
+    /// <summary>sum_rows: rows of a chunk, whose arrays begin at its first row; else B.</summary>
+    public int SumRows;
+
+    /// <summary>sum_rows: rows of a chunk, whose arrays begin at its first row; else B.</summary>
     public int Lo;
+
+    /// <summary>sum_rows: rows of a chunk, whose arrays begin at its first row; else B.</summary>
     public int Active;
 
     /// <summary>Columns of a warp at a time.</summary>

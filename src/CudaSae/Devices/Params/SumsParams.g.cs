@@ -76,7 +76,7 @@ struct StepSumsParams
     /// <summary>[blocks, lo] sums of squared deviations from them.</summary>
     public ulong Spreads;
 
-    /// <summary>[1].</summary>
+    /// <summary>[overflow_counts].</summary>
     public ulong Overflows;
 
     /// <summary>[1].</summary>
@@ -107,6 +107,7 @@ struct StepSumsParams
     public int Rows;
     public int Lo;
     public int Latents;
+    public int OverflowCounts;
     public PenaltyCode Penalty;
 
     /// <summary>1: the step took the dense path.</summary>
