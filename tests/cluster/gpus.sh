@@ -121,6 +121,10 @@ stopped() {     # SIGTERM to one of 2 ranks saves a checkpoint, from which 4 ran
     torchrun 4 "$program" train --resume "$work/stopped" --vectors $(((step + 5) * 16)) || return
     grep -q 'sums in the order of 4 ranks, 4 on a machine; before, of 2 ranks' "$work/rank0" || show
 }
+chunked() {     # chunked N: an exchange beside encoding does not change the weights
+    line "$work/chunked$1"; torchrun "$1" "${command[@]}" --row-chunks 3 || return
+    [ "$(hash "$work/first$1")" = "$(hash "$work/chunked$1")" ] || { echo "other weights"; return 1; }
+}
 verified() {    # verified N CASE
     torchrun "$1" "$program" verify --backend emulator --case "$2" || return
     grep -q '^all equal within rounding' "$work/rank0" || show
@@ -159,6 +163,7 @@ if [ -x "$bench" ]; then for n in 2 3; do check "collectives of $n ranks over NC
 for n in 2 4; do check "torchrun, $n ranks, twice" repeated $n; done
 if [ -n "$launcher" ]; then for n in 2 4; do check "${launcher%% *}, $n ranks" other $n; done
 else echo "mpirun: skipped, no MPI is installed"; fi
+check "4 ranks, 3 chunks of rows" chunked 4
 check "auto on 2 ranks" auto 2
 check "kill -9 of rank 0 of 4, resumed" killed 4 0
 check "kill -9 of rank 1 of 2, resumed" killed 2 1

@@ -15,9 +15,10 @@ namespace CudaSae.Cli;
 /// <param name="TopKOnly">Whether it differs from another target only for selections that the TopK encoder
 /// serves.</param>
 /// <param name="Order">The order in which several ranks add.</param>
+/// <param name="RowChunks">Chunks of rows that several ranks exchange beside encoding.</param>
 sealed record VerifyTarget(
     string Name, Func<SaeSpec, TrainConfig, InputType, IBackend> Create, Rounding Rounding, bool TopKOnly = false,
-    SumOrder Order = SumOrder.Chain);
+    SumOrder Order = SumOrder.Chain, int RowChunks = 1);
 
 /// <summary>The targets of this machine. A GPU is open from the first target to the last, so that its context and its
 /// modules are made once. The emulator is opened for each case, with the seed of the target's schedule.</summary>
@@ -89,7 +90,7 @@ sealed class VerifyTargets : IDisposable
         if (target.Order == SumOrder.Chain) c = c.Divided(ranks.Size);
         try
         {
-            var plan = new ShardPlan(ranks, c.Spec, target.Order);
+            var plan = new ShardPlan(ranks, c.Spec, target.Order) { RowChunks = target.RowChunks };
             if (target.Rounding != Rounding.None) RankRules.Check(c.Spec, c.Config, plan);
         }
         // The rules are the same on all ranks; an error of the connection is not.
@@ -121,20 +122,22 @@ sealed class VerifyTargets : IDisposable
         Add(name, owned: false, () => device);
     }
 
-    /// <summary>Adds the kernels as a run uses them, and two paths that are rare in a run: the exact fallback of
-    /// encode, and its float32 reference.</summary>
+    /// <summary>Adds the kernels as a run uses them, and paths that are rare in a run: the exact fallback of encode,
+    /// its float32 reference and, on several ranks, the exchange by chunks of rows.</summary>
     void Add(string name, bool owned, Func<IDevice> device)
     {
         AddForm(name, KernelVariant.Fastest, Rounding.BFloat16, topKOnly: false);
         AddForm($"{name}, 64 candidates", new() { EncodeCapacity = 64 }, Rounding.BFloat16, topKOnly: true);
         AddForm($"{name}, float32 encoder", new() { ReferenceEncode = true }, Rounding.Float32Encoder, topKOnly: true);
+        if (ranks is not null)
+            AddForm($"{name}, 3 chunks of rows", KernelVariant.Fastest, Rounding.BFloat16, topKOnly: true, chunks: 3);
 
-        void AddForm(string form, KernelVariant variant, Rounding rounding, bool topKOnly)
+        void AddForm(string form, KernelVariant variant, Rounding rounding, bool topKOnly, int chunks = 1)
         {
             IBackend Create(SaeSpec spec, TrainConfig config, InputType type) =>
                 new KernelBackend(device(), spec, config, type, owned, variant,
-                    shard: ranks is null ? null : new(ranks, spec, SumOrder.Ordered));
-            All.Add(new(form, Create, rounding, topKOnly, SumOrder.Ordered));
+                    shard: ranks is null ? null : new(ranks, spec, SumOrder.Ordered) { RowChunks = chunks });
+            All.Add(new(form, Create, rounding, topKOnly, SumOrder.Ordered, chunks));
         }
     }
 

@@ -42,6 +42,26 @@ public class OverlapTests
             }
     }
 
+    /// <summary>Pre-activations ascend with the latent, so each row has more candidates than its capacity.</summary>
+    [Fact]
+    public void RowsOverCapacityAreCountedInAllChunks()
+    {
+        Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
+        var problem = new SmallProblem(rows: 16, width: 16, latents: 512, active: 4);
+        for (var f = 0; f < 512; f++) problem.Parameters.BEnc[f] = f;
+        var (batch, scalars) = (problem.Batch(), problem.Scalars(1));
+        int[] counts = [.. ((int[])[1, 3]).Select(chunks => EmulatorRanks.Run(2, (8, 0), 0, rank =>
+        {
+            using var backend = EmulatedBackends.Create(rank, problem.Spec, problem.Config, capacity: 64, chunks);
+            using var own = OwnLatents.Rows(problem.Parameters, backend.Shard!);
+            backend.SetParameters(own);
+            SmallProblem.Feed(backend, 0, batch);
+            new SaeStep(backend).Evaluate(0, scalars);
+            return (int)backend.ReadSums().Overflows;
+        })[0])];
+        Assert.Equal([2 * 16, 2 * 16], counts);
+    }
+
     [Fact]
     public void ChunksAreAsEqualAsWholeTilesAllow()
     {
