@@ -18,6 +18,9 @@ sealed class RankOptions
         "how ranks add reconstructions. chain is the order of the CPU and has the bits of one process. ordered is the "
             + "order of GPUs; it adds on all ranks at once, and its bits depend on the number of ranks and of ranks on "
             + "a machine. fixed adds integers on the CPU, and its bits are the same for every number of ranks");
+    readonly Option<bool> shared = Options.Flag("--shared-reading",
+        "let each rank read only its share of the rows of a batch, and send them to the others. The bits are the same; "
+            + "a rank reads less, and has no pool of rows on its GPU");
     readonly Option<int> chunks = Options.New("--row-chunks",
         "chunks of rows in a batch, for TopK on several GPUs: the GPUs exchange a chunk while they encode the next one. "
             + "1 exchanges all rows after encoding. The bits are the same",
@@ -30,7 +33,7 @@ sealed class RankOptions
     const int LongestTimeout = 1_000_000, MostChunks = 4096;
 
     /// <summary>The options, which are not settings of a run.</summary>
-    public Option[] All => [mode, order, chunks, timeout];
+    public Option[] All => [mode, order, shared, chunks, timeout];
 
     /// <summary>Returns whether a command line that may not be valid makes each process train alone.</summary>
     public static bool IsOff(IReadOnlyList<string> arguments) =>
@@ -48,7 +51,8 @@ sealed class RankOptions
         RunRanks.Run(parsed.GetValue(mode), SettingsOf(parsed), TimeSpan.FromSeconds(parsed.GetValue(timeout)),
             () => BackendOf(parsed, backend, folder), command);
 
-    RankSettings SettingsOf(ParseResult parsed) => new(parsed.GetValue(order), RowChunks: parsed.GetValue(chunks));
+    RankSettings SettingsOf(ParseResult parsed) => new(parsed.GetValue(order), parsed.GetValue(shared),
+        parsed.GetValue(chunks));
 
     /// <summary>Returns the backend of a run before its ranks are connected.</summary>
     static BackendKind BackendOf(ParseResult parsed, Option<BackendKind> backend, string? folder)

@@ -137,7 +137,9 @@ static class BackendFactory
                 AddHostCopies(copy, spec, shard);
                 RequireHost(copy, shard);
                 var plans = KernelBackend.PlanFor(spec, config, inputType, shard);
-                pool = PoolPlan.For(config, trainRows, spec.RowWidth * inputType.Bytes(),
+                RankRules.CheckPool(config, shard);
+                pool = PoolPlan.For(config, shard is { SharedReading: true } ? 0 : trainRows,
+                    spec.RowWidth * inputType.Bytes(),
                     device.FreeBytes() - plans.TotalBytes);
                 var whole = plans.With(pool.Name, pool.Bytes);
                 plan(whole, device.Info.Name);

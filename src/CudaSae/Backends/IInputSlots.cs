@@ -1,3 +1,5 @@
+using CudaSae.Distributed;
+
 namespace CudaSae.Backends;
 
 /// <summary>Host memory for two batches, so that one is filled while the other is used.</summary>
@@ -9,4 +11,15 @@ interface IInputSlots
     /// <summary>Waits until the step that uses <paramref name="slot"/> has read it, so that it may be filled
     /// again.</summary>
     void WaitForSlot(int slot);
+
+    /// <summary>Returns whether a slot holds only this rank's share of the rows. The next step on the slot receives the
+    /// other rows from their ranks. All ranks have the same answer.</summary>
+    bool IsShare(int slot) => false;
+
+    /// <summary>States whether a slot holds only this rank's share of the rows, each in its place
+    /// (<see cref="ShardPlan.RowStarts"/>). The next step on the slot resets the statement.</summary>
+    void SetShare(int slot, bool isShare)
+    {
+        if (isShare) throw new NotSupportedException("this slot is not divided among ranks");
+    }
 }

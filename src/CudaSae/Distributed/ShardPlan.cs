@@ -35,8 +35,8 @@ sealed class ShardPlan
     /// <summary>The order in which the ranks' sums are added.</summary>
     public SumOrder Order { get; }
 
-    /// <summary>Whether each rank reads only its share of the rows of each batch. The ranks exchange the rows at the
-    /// start of the step.</summary>
+    /// <summary>Whether each rank reads only its share of the rows of each batch (<see cref="RowStarts"/>). The ranks
+    /// exchange the rows at the start of the step.</summary>
     public bool SharedReading { get; init; }
 
     /// <summary>Number of chunks of the rows of a batch. The devices exchange a chunk while they encode the next one; 1
@@ -81,6 +81,11 @@ sealed class ShardPlan
 
     /// <summary>The rank that holds a latent.</summary>
     public int RankOf(int latent) => cut.RankOf(latent);
+
+    /// <summary>[Ranks + 1] The first row of each rank's share of a batch.</summary>
+    /// <param name="rows">B.</param>
+    public long[] RowStarts(int rows) =>
+        [.. Enumerable.Range(0, Ranks + 1).Select(rank => (long)rows * rank / Ranks)];
 
     /// <summary>[Ranks + 1] The places of blocks of one size.</summary>
     public long[] EqualStarts(long size) => [.. Enumerable.Range(0, Ranks + 1).Select(rank => rank * size)];

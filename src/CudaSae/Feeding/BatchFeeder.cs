@@ -1,5 +1,6 @@
 using CudaSae.Activations;
 using CudaSae.Backends;
+using CudaSae.Distributed;
 using CudaSae.Model;
 
 namespace CudaSae.Feeding;
@@ -38,21 +39,26 @@ sealed class BatchFeeder : IDisposable
         TrainConfig config, RowCursor start = default)
         : this(source, rows, [.. backends.Select(one => ((IInputSlots)one.Backend, one.LeaveOut))],
             backends.Count == 1 && backends[0].LeaveOut == 0 ? backends[0].Backend.Pool : null,
-            backends.Any(one => one.Backend.IsSynchronous) ? 1 : PoolPlan.ReadersBeside, config, start)
+            backends.Any(one => one.Backend.IsSynchronous) ? 1 : PoolPlan.ReadersBeside, config, start,
+            backends[0].Backend.Shard)
     { }
 
     /// <summary>Starts a feeder for slots or a pool.</summary>
     /// <param name="pool">Used in place of the slots if it suits these rows.</param>
     /// <param name="readers">Number of threads that gather a batch's rows without a pool.</param>
+    /// <param name="shard">The share of this rank; null for one process.</param>
     internal BatchFeeder(ActivationSource source, long rows, IReadOnlyList<(IInputSlots Slots, long LeaveOut)> backends,
-        IRowPool? pool, int readers, TrainConfig config, RowCursor start)
+        IRowPool? pool, int readers, TrainConfig config, RowCursor start,
+        ShardPlan? shard = null)
     {
         if (rows < 1 || rows > source.Rows) throw new ArgumentOutOfRangeException(nameof(rows));
         IsPooled = pool is not null && pool.Plan.Serves(config, rows, source.RowBytes);
         Taps = IsPooled ? [new(this, pool!, IRowPool.FirstSlot, 0)]
             : [.. backends.Select(one => new BatchTap(this, one.Slots, 0, one.LeaveOut))];
         shared = Taps.Length > 1 ? new byte[config.BatchRows * source.RowBytes] : [];
-        maker = IsPooled ? new PooledBatches(source, rows, config, start, pool!)
+        IsShared = shard is { SharedReading: true, Ranks: > 1 };
+        maker = IsShared ? new SharedBatches(source, rows, config, start, readers, shard!)
+            : IsPooled ? new PooledBatches(source, rows, config, start, pool!)
             : new HostBatches(source, rows, config, start, readers);
         thread = new(Loop) { IsBackground = true, Name = "cudasae feeder" };
         thread.Start();
@@ -60,6 +66,9 @@ sealed class BatchFeeder : IDisposable
 
     /// <summary>Number of rows skipped because of NaN or infinity.</summary>
     public long SkippedRows => maker.Skipped;
+
+    /// <summary>Whether this rank reads only its share of each batch.</summary>
+    public bool IsShared { get; }
 
     /// <summary>Whether batches are gathered on the device from its pool.</summary>
     public bool IsPooled { get; }

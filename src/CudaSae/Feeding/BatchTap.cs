@@ -72,11 +72,14 @@ sealed class BatchTap : IDisposable
         lock (writing)
         {
             byte[][] kept = [slots.InputSlot(0).ToArray(), slots.InputSlot(1).ToArray()];
+            bool[] shares = [slots.IsShare(0), slots.IsShare(1)];
+            ForgetShares();
             work();
             for (var slot = 0; slot < 2; slot++)
             {
                 slots.WaitForSlot(slot);
                 kept[slot].CopyTo(slots.InputSlot(slot));
+                slots.SetShare(slot, shares[slot]);
             }
         }
     }
@@ -104,9 +107,16 @@ sealed class BatchTap : IDisposable
             slots.WaitForSlot(toFill);
             Interlocked.Add(ref feederWait, Stopwatch.GetTimestamp() - start);
             after[toFill] = fill(slots.InputSlot(toFill));
+            if (feeder.IsShared) slots.SetShare(toFill, true);
             toFill ^= 1;
         }
         filled.Release();
+    }
+
+    /// <summary>Makes the slots those of any rows again.</summary>
+    void ForgetShares()
+    {
+        for (var slot = 0; slot < 2; slot++) slots.SetShare(slot, false);
     }
 
     static void Wait(SemaphoreSlim until, ref long ticks)
@@ -125,6 +135,7 @@ sealed class BatchTap : IDisposable
 
     public void Dispose()
     {
+        ForgetShares();
         free.Dispose();
         filled.Dispose();
     }

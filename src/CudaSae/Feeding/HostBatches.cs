@@ -1,17 +1,13 @@
-using System.Runtime.ExceptionServices;
 using CudaSae.Activations;
 using CudaSae.Model;
-using CudaSae.Numerics;
 
 namespace CudaSae.Feeding;
 
 /// <summary>Batches whose rows are gathered from the files into host memory, with one read per row.</summary>
 sealed class HostBatches : BatchMaker
 {
-    const int RowsPerPart = 64;     // rows that a reader takes at a time
-
-    readonly int rowBytes, readers;
-    readonly bool fromDisk;         // the rows may not all stay in memory
+    readonly int rowBytes;
+    readonly RowReader reader;
     readonly long[] numbers;        // [B] rows of a batch
     readonly bool[] finite;         // [B]
 
@@ -20,9 +16,8 @@ sealed class HostBatches : BatchMaker
     public HostBatches(ActivationSource source, long rows, TrainConfig config, RowCursor start, int readers)
         : base(source, rows, config, start)
     {
-        (rowBytes, this.readers) = (source.RowBytes, readers);
+        (rowBytes, reader) = (source.RowBytes, new(source, rows, readers));
         (numbers, finite) = (new long[config.BatchRows], new bool[config.BatchRows]);
-        fromDisk = (double)rows * rowBytes > GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2.0;
     }
 
     public override void Make(Span<byte> slot)
@@ -30,11 +25,8 @@ sealed class HostBatches : BatchMaker
         for (var at = 0; at < numbers.Length;)
         {
             var count = (int)Math.Min(numbers.Length - at, Rows - Cursor.Position);
-            var rows = numbers.AsSpan(at, count);
-            Order.Fill(Cursor.Position, rows);
-            if (fromDisk)
-                foreach (var row in rows) Source.Expect(row);
-            Read(slot, at, count);
+            Order.Fill(Cursor.Position, numbers.AsSpan(at, count));
+            reader.Read(numbers, finite, at, at + count, slot);
             Advance(count);
             at = Close(slot, at, count);
         }
@@ -57,36 +49,5 @@ sealed class HostBatches : BatchMaker
             end++;
         }
         return end;
-    }
-
-    unsafe void Read(Span<byte> slot, int at, int count)
-    {
-        if (readers == 1 || count <= RowsPerPart)
-        {
-            ReadPart(slot, at, at + count);
-            return;
-        }
-        fixed (byte* start = slot)
-        {
-            var (first, length) = ((nint)start, slot.Length);
-            try
-            {
-                Parallel.For(0, (count + RowsPerPart - 1) / RowsPerPart, new() { MaxDegreeOfParallelism = readers },
-                    part =>
-                        ReadPart(new((byte*)first, length), at + part * RowsPerPart,
-                            at + Math.Min(count, (part + 1) * RowsPerPart)));
-            }
-            catch (AggregateException e) { ExceptionDispatchInfo.Throw(e.InnerExceptions[0]); }
-        }
-    }
-
-    void ReadPart(Span<byte> slot, int from, int to)
-    {
-        for (var b = from; b < to; b++)
-        {
-            var row = slot.Slice(b * rowBytes, rowBytes);
-            Source.Read(numbers[b], row);
-            finite[b] = Finite.All(row, Source.Type);
-        }
     }
 }

@@ -1,7 +1,10 @@
 using System.Runtime.InteropServices;
+using System.Text.Json;
+using CudaSae.Activations;
 using CudaSae.Backends;
 using CudaSae.Distributed;
 using CudaSae.Files.Zip;
+using CudaSae.Training.Checkpoints;
 
 namespace CudaSae.Training;
 
@@ -22,10 +25,21 @@ static class StepAgreement
         return (!ranks.WaitsForDevice || step % StopsEvery == 0) && ranks.Max(stops ? 1 : 0) > 0;
     }
 
+    /// <summary>Compares the data of the ranks before the first step, if each rank reads a share of them. Batches are then
+    /// equal on all ranks, also where files differ.</summary>
+    /// <param name="fingerprint">Returns the fingerprint of the training rows.</param>
+    /// <exception cref="SaeException">The data differ.</exception>
+    public static void RequireSameData(IBackend backend, Func<DataFingerprint> fingerprint)
+    {
+        if (backend.Shard is not { SharedReading: true, Collective: var ranks }) return;
+        var text = JsonSerializer.SerializeToUtf8Bytes(fingerprint(), CheckpointJson.Compact.DataFingerprint);
+        RequireSame(ranks, Crc32.Append(0, text), "before the first step");
+    }
+
     /// <summary>Compares a checksum of a batch on all ranks, at the first step of the process and then every 1000
     /// steps.</summary>
-    /// <param name="slot">The slot of the batch. Rows in a pool on the device are compared after the step
-    /// (<see cref="RequireSameTargets"/>).</param>
+    /// <param name="slot">The slot of the batch. Rows in a pool on the device, and rows of which a rank reads a share,
+    /// are compared after the step (<see cref="RequireSameTargets"/>).</param>
     /// <param name="step">The step that reads the batch, from 1.</param>
     /// <param name="first">Whether it is the first step of the process.</param>
     /// <exception cref="SaeException">The ranks read different rows.</exception>
@@ -33,30 +47,32 @@ static class StepAgreement
     {
         if (backend.Shard is not { } shard) return;
         shard.Collective.AtStep(step);
-        if (IsDue(step, first) && slot < IRowPool.FirstSlot)
-            RequireSame(shard.Collective, Crc32.Append(0, backend.InputSlot(slot)), step);
+        if (IsDue(step, first) && !IsLate(shard, slot))
+            RequireSame(shard.Collective, Crc32.Append(0, backend.InputSlot(slot)), $"at step {step}");
     }
 
     /// <summary>Compares a checksum of the target of the last step on all ranks, if its rows came from a pool on the
-    /// device. It waits for the step.</summary>
+    /// device, or from all ranks. It waits for the step.</summary>
     /// <param name="slot">The slot of the batch.</param>
     /// <inheritdoc cref="RequireSameRows"/>
     public static void RequireSameTargets(IBackend backend, int slot, long step, bool first)
     {
-        if (backend.Shard is not { } shard || slot < IRowPool.FirstSlot || !IsDue(step, first)) return;
+        if (backend.Shard is not { } shard || !IsLate(shard, slot) || !IsDue(step, first)) return;
         var target = new float[(long)backend.Config.BatchRows * backend.Spec.OutputWidth];
         backend.ReadTarget(target);
-        RequireSame(shard.Collective, Crc32.Append(0, MemoryMarshal.AsBytes(target.AsSpan())), step);
+        RequireSame(shard.Collective, Crc32.Append(0, MemoryMarshal.AsBytes(target.AsSpan())), $"at step {step}");
     }
 
     static bool IsDue(long step, bool first) => first || step % SameRowsEvery == 1;
 
-    static void RequireSame(ICollective ranks, long sum, long step)
+    static bool IsLate(ShardPlan shard, int slot) => shard.SharedReading || slot >= IRowPool.FirstSlot;
+
+    static void RequireSame(ICollective ranks, long sum, string when)
     {
         Span<long> extremes = [sum, -sum];
         ranks.Max(extremes);
         if (extremes[0] != -extremes[1])
-            throw new SaeException($"the ranks read different rows at step {step}: their data files differ; copy the "
+            throw new SaeException($"the ranks read different rows {when}: their data files differ; copy the "
                 + "same files to all machines", kind: SaeErrorKind.Files);
     }
 }

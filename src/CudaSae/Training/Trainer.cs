@@ -35,6 +35,7 @@ sealed class Trainer(IBackend backend, ActivationSource source, long trainRows, 
     /// overwritten.</exception>
     public bool Run(CheckpointPosition from, CancellationToken cancellation)
     {
+        StepAgreement.RequireSameData(backend, () => Fingerprint(source, trainRows));
         using var own = new BatchFeeder(source, trainRows, backend, config, from.Cursor);
         try
         {

@@ -4,7 +4,7 @@ using CudaSae.Lab.Synthetic;
 namespace CudaSae.Tests;
 
 /// <summary>Whole runs on several ranks give the finished SAE, the evaluation and the log of one process: with
-/// resampling, with rows that the evaluation computes whole, with changes of path, and with skipped rows.</summary>
+/// resampling, with rows that the evaluation computes whole, and with changes of path.</summary>
 public class RankTrainingTests
 {
     static readonly TrainConfig Config = new()
@@ -15,7 +15,7 @@ public class RankTrainingTests
     static SaeSpec Spec(Selection selection, int latents = 96) =>
         new() { InputWidth = 24, Latents = latents, Selection = selection };
 
-    static RunData Data(TemporaryFolder folder, string name)
+    internal static RunData Data(TemporaryFolder folder, string name)
     {
         lock (folder)
             if (!File.Exists(folder[name]))
@@ -25,11 +25,12 @@ public class RankTrainingTests
     }
 
     /// <summary>Trains and evaluates; returns what the log, the evaluation and the weights are.</summary>
-    static (List<string> Log, Evaluation Measured, byte[] Weights) Train(TemporaryFolder folder, string name,
-        SaeSpec spec, TrainConfig config, ICollective? ranks)
+    internal static (List<string> Log, Evaluation Measured, byte[] Weights) Train(TemporaryFolder folder, string name,
+        SaeSpec spec, TrainConfig config, ICollective? ranks, RankSettings? settings = null)
     {
         using var data = Data(folder, "rows.npy");
-        using var run = TrainingRun.New(data, spec, config, BackendKind.Cpu, folder[name], ranks: ranks);
+        using var run = TrainingRun.New(data, spec, config, BackendKind.Cpu, folder[name], ranks: ranks,
+            settings: settings);
         run.Open();
         run.Begin(_ => { });
         var observer = new RecordingObserver();
@@ -41,7 +42,7 @@ public class RankTrainingTests
         [
             .. observer.Reports.Select(m =>
                 $"{m.Step} {m.Loss:R} {m.Fvu:R} {m.L0:R} {m.DeadPercent:R} {m.GradientNorm:R}"),
-            .. observer.Notes,
+            .. observer.Notes, $"{run.Runner.SkippedRows} rows skipped",
         ];
         return (log, measured, File.ReadAllBytes(folder[$"{name}/sae_weights.safetensors"]));
     }

@@ -13,6 +13,7 @@ sealed unsafe partial class CpuBackend : IBackend
     readonly CpuContext context;
     readonly CpuStep step;
     readonly Phases phases;
+    readonly bool[] shares = new bool[2];
     bool used;      // fresh memory is zero already, and not yet resident
 
     /// <param name="threads">Threads of a step; 0 for one a core.</param>
@@ -60,6 +61,9 @@ sealed unsafe partial class CpuBackend : IBackend
     public Span<byte> InputSlot(int slot) =>
         new(Buffers.Slots[slot], checked(context.Rows * Spec.RowWidth * context.InputType.Bytes()));
 
+    public bool IsShare(int slot) => shares[slot];
+    public void SetShare(int slot, bool isShare) => shares[slot] = isShare;
+
     public bool IsSynchronous => true;
 
     /// <summary>Returns at once: a step has read its slot when <see cref="Prepare"/> returns.</summary>
@@ -74,7 +78,16 @@ sealed unsafe partial class CpuBackend : IBackend
     public void BeginStep(int slot, in StepScalars scalars)
     {
         used = true;
+        if (shares[slot]) Gather(slot);
         step.Begin(Buffers.Slots[slot], scalars, Dense);
+    }
+
+    /// <summary>Receives the rows of a batch that other ranks have read.</summary>
+    void Gather(int slot)
+    {
+        shares[slot] = false;
+        var row = (long)Spec.RowWidth * context.InputType.Bytes();
+        Shard!.Collective.AllGather(InputSlot(slot), [.. Shard.RowStarts(context.Rows).Select(start => start * row)]);
     }
 
     public void Prepare()

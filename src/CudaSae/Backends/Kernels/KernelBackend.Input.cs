@@ -14,6 +14,13 @@ sealed unsafe partial class KernelBackend
 
     public void WaitForSlot(int slot) => device.WaitOnHost(copied[slot]);
 
+    public bool IsShare(int slot) => shares[slot];
+    public void SetShare(int slot, bool isShare) => shares[slot] = isShare;
+
+    /// <summary>[Ranks + 1] places in a slot of the rows that each rank reads.</summary>
+    long[] ShareStarts =>
+        [.. Shard!.RowStarts(Config.BatchRows).Select(row => row * Spec.RowWidth * Context.InputType.Bytes())];
+
     public IRowPool? Pool => pool;
 
     public void BeginStep(int slot, in StepScalars scalars)
@@ -59,6 +66,9 @@ sealed unsafe partial class KernelBackend
         device.Wait(copyStream, taken[slot]);       // until the step before the last has read the device's copy
         CopyInput(slot);
         device.Wait(stream, copied[slot]);
+        if (!shares[slot]) return;
+        shares[slot] = false;
+        Context.Ranks!.Gather(Buffers.Raw[slot], ShareStarts);
     }
 
     void CopyInput(int slot)
@@ -70,7 +80,12 @@ sealed unsafe partial class KernelBackend
             device.Wait(copyStream, lentReady[slot]);
             device.CopyOnDevice(Buffers.Raw[slot].Pointer, rows, bytes, copyStream);
         }
-        else device.CopyToDevice(Buffers.Raw[slot].Pointer, slots[slot], SlotBytes, copyStream);
+        else
+        {
+            var (first, end) = shares[slot] ? (ShareStarts[Shard!.Rank], ShareStarts[Shard.Rank + 1]) : (0, SlotBytes);
+            device.CopyToDevice(Buffers.Raw[slot].Pointer + (ulong)first, (byte*)slots[slot] + first, end - first,
+                copyStream);
+        }
         device.Record(copied[slot], copyStream);
         if (rows != 0) device.Wait(owner, copied[slot]);
     }

@@ -16,6 +16,7 @@ sealed unsafe partial class KernelBackend : IBackend
     // The input in device memory of the caller.
     readonly (ulong Rows, long Bytes, nint Stream)[] lent = new (ulong, long, nint)[2];
     readonly void*[] slots = new void*[2];
+    readonly bool[] shares = new bool[2];
     readonly StepScalars* scalarRing; // [Ring] page-locked; a step's scalars are kept until the device has read them
     readonly nint[] scalarsRead;
     readonly StepSums* sums;                // [2] page-locked, for the last two steps

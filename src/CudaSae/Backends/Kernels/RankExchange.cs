@@ -62,6 +62,17 @@ sealed unsafe class RankExchange
     public void AllGather<T>(DeviceArray<T> blocks) where T : unmanaged =>
         Link.AllGather(blocks.Pointer, blocks.Bytes / Ranks, context.Stream);
 
+    /// <summary>Gives every rank the bytes of all ranks, in place. Rank p contributes the bytes [starts[p],
+    /// starts[p + 1]).</summary>
+    public void Gather(DeviceArray<byte> data, long[] starts)
+    {
+        Transfer Part(int peer, int rank) =>
+            new(peer, data.Pointer + (ulong)starts[rank], starts[rank + 1] - starts[rank]);
+        int[] others = [.. Enumerable.Range(0, Ranks).Where(rank => rank != Rank)];
+        Link.Exchange([.. others.Select(rank => Part(rank, Rank)).Where(t => t.Bytes > 0)],
+            [.. others.Select(rank => Part(rank, rank)).Where(t => t.Bytes > 0)], context.Stream);
+    }
+
     /// <summary>Replaces each number by the sum over the ranks.</summary>
     public void Sum(DeviceArray<int> numbers) =>
         Link.Reduce(numbers.Pointer, numbers.Length, NcclInteger.Int32, NcclReduction.Sum, context.Stream);

@@ -22,6 +22,14 @@ static class RankRules
         CheckChunks(spec, config, shard);
     }
 
+    /// <exception cref="SaeException">A pool is requested, and ranks that read shares of a batch have none.</exception>
+    public static void CheckPool(TrainConfig config, ShardPlan? shard)
+    {
+        if (shard is { SharedReading: true } && config.DevicePool > 0)
+            throw new SaeException($"DevicePool = {config.DevicePool}: ranks that each read a share of a batch have no "
+                + "pool of rows; leave DevicePool out, or let each rank read all rows");
+    }
+
     static void CheckChunks(SaeSpec spec, TrainConfig config, ShardPlan shard)
     {
         if (shard.RowChunks == 1) return;
