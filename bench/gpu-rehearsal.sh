@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fail() { echo "gpu-rehearsal.sh: $*" >&2; exit 1; }
-objects=(artifacts/emulator/obj/plain-kernels/*.o)
+objects=(artifacts/emulator/obj/plain-kernels/*.o artifacts/emulator/obj/plain-emulator/*.o)
 [ -f artifacts/gpu.tar.xz ] || fail "artifacts/gpu.tar.xz is missing: run bench/gpu.sh pack"
 [ -f "${objects[0]}" ] || fail "the emulator is not built: run build/emulator.sh"
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT

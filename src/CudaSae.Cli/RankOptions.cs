@@ -22,7 +22,7 @@ sealed class RankOptions
         "let each rank read only its share of the rows of a batch, and send them to the others. The bits are the same; "
             + "a rank reads less, and has no pool of rows on its GPU");
     readonly Option<int> chunks = Options.New("--row-chunks",
-        "chunks of rows in a batch, for TopK on several GPUs: the GPUs exchange a chunk while they encode the next one. "
+        "chunks of rows in a batch, for TopK on several GPUs, which exchange a chunk while they encode the next one; "
             + "1 exchanges all rows after encoding. The bits are the same",
         1, 1, MostChunks);
     readonly Option<int> timeout = Options.New("--collective-timeout",

@@ -125,6 +125,12 @@ chunked() {     # chunked N: an exchange beside encoding does not change the wei
     line "$work/chunked$1"; torchrun "$1" "${command[@]}" --row-chunks 3 || return
     [ "$(hash "$work/first$1")" = "$(hash "$work/chunked$1")" ] || { echo "other weights"; return 1; }
 }
+shared() {      # shared N: ranks that read shares of the batches have the same weights, and no pool of rows
+    grep -q 'pool of all' "$work/rank0" || { echo "no pool without shared reading"; show; return; }
+    line "$work/shared$1"; torchrun "$1" "${command[@]}" --shared-reading || return
+    [ "$(hash "$work/first$1")" = "$(hash "$work/shared$1")" ] || { echo "other weights"; return 1; }
+    ! grep 'pool of all' "$work/rank0"
+}
 verified() {    # verified N CASE
     torchrun "$1" "$program" verify --backend emulator --case "$2" || return
     grep -q '^all equal within rounding' "$work/rank0" || show
@@ -164,6 +170,7 @@ for n in 2 4; do check "torchrun, $n ranks, twice" repeated $n; done
 if [ -n "$launcher" ]; then for n in 2 4; do check "${launcher%% *}, $n ranks" other $n; done
 else echo "mpirun: skipped, no MPI is installed"; fi
 check "4 ranks, 3 chunks of rows" chunked 4
+check "4 ranks, shared reading" shared 4
 check "auto on 2 ranks" auto 2
 check "kill -9 of rank 0 of 4, resumed" killed 4 0
 check "kill -9 of rank 1 of 2, resumed" killed 2 1

@@ -50,9 +50,10 @@ for preset in "${presets[@]}"; do
     "$program" train "$work/x.npy" "${small[@]}" --preset "$preset" --out "$work/alone-$preset" > "$work/out" || exit 1
 done
 
-same() {        # same MPI N PRESET: the weights of one process
-    local run=$work/$1-$2-$3
-    ranks "$1" "$2" "$program" train "$work/x.npy" "${small[@]}" --preset "$3" --out "$run" || { show; return; }
+same() {        # same MPI N PRESET [OPTION]: the weights of one process
+    local run=$work/$1-$2-$3${4-}
+    ranks "$1" "$2" "$program" train "$work/x.npy" "${small[@]}" --preset "$3" ${4-} --out "$run" \
+        || { show; return; }
     [ "$(hash "$run")" = "$(hash "$work/alone-$3")" ] || { echo "other weights"; show; return; }
     lines 1 '^Saved in' "$work/out" && lines 1 '^SAE ' "$work/out" && [ ! -e "$run/run.lock" ]
 }
@@ -154,6 +155,7 @@ for mpi in $names; do
     for preset in "${presets[@]}"; do
         for n in 1 2 3 4; do check "$mpi, $preset on $n ranks" same $mpi $n "$preset"; done
     done
+    check "$mpi, shared reading on 3 ranks" same $mpi 3 topk --shared-reading
     check "$mpi, resumed on 2 ranks instead of 3" resumed $mpi
     check "$mpi, kill -9" killed $mpi
     check "$mpi, SIGTERM to one of 3 ranks, resumed on 2" stopped $mpi 3 2 TERM 143

@@ -40,7 +40,7 @@ static class HelpGroups
             "--set", "--aux-coefficient", "--aux-relu", "--beta2", "--epsilon", "--moments", "--lazy", "--clip-norm",
             "--storage", "--ema-decay", "--decoder-bias", "--encoder-init-norm", "--scale-inputs", "--screening",
             "--device-pool", "--validate-every", "--keep-checkpoints", "--on-divergence", "--spike-above", "--ranks",
-            "--sum-order", "--collective-timeout",
+            "--sum-order", "--shared-reading", "--row-chunks", "--collective-timeout",
         ]),
     ];
 }

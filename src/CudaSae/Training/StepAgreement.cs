@@ -25,8 +25,8 @@ static class StepAgreement
         return (!ranks.WaitsForDevice || step % StopsEvery == 0) && ranks.Max(stops ? 1 : 0) > 0;
     }
 
-    /// <summary>Compares the data of the ranks before the first step, if each rank reads a share of them. Batches are then
-    /// equal on all ranks, also where files differ.</summary>
+    /// <summary>Compares the data of the ranks before the first step, if each rank reads a share of them. Batches are
+    /// then equal on all ranks, also where files differ.</summary>
     /// <param name="fingerprint">Returns the fingerprint of the training rows.</param>
     /// <exception cref="SaeException">The data differ.</exception>
     public static void RequireSameData(IBackend backend, Func<DataFingerprint> fingerprint)

@@ -24,7 +24,8 @@ public unsafe class CaptureTests
         using var device = Open((ulong)seed);
         nint main = device.CreateStream(), side = device.CreateStream(), forked = device.CreateEvent(),
             joined = device.CreateEvent();
-        ulong input = device.Allocate(4 * Length), copy = device.Allocate(4 * Length), last = device.Allocate(4 * Length);
+        ulong input = device.Allocate(4 * Length), copy = device.Allocate(4 * Length),
+            last = device.Allocate(4 * Length);
         var host = (uint*)device.AllocatePinned(4 * Length);
         device.BeginCapture(main);
         for (var turn = 0; turn < 2; turn++)        // the same events twice

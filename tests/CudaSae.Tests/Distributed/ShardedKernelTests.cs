@@ -4,8 +4,8 @@ using CudaSae.Numerics;
 
 namespace CudaSae.Tests;
 
-/// <summary>The kernels on several ranks, each with an emulated device, against the double-precision reference: every
-/// case that verify compares. Ranks repeat their bits under any schedule, and in recorded steps.</summary>
+/// <summary>The kernels on several ranks, each with an emulated device, against the double-precision reference. Ranks
+/// repeat their bits under any schedule, and in recorded steps.</summary>
 [Collection("emulator")]
 [Trait("speed", "slow")]
 public class ShardedKernelTests
@@ -15,12 +15,18 @@ public class ShardedKernelTests
     static readonly VerifyCase[] Trained =
         [.. VerifyCase.All.Where(c => c.Config.HotDensity == 0)];
 
+    /// <summary>Returns whether a case has nothing for ranks that another case does not have: the recipe of a preset,
+    /// or another function of a latent near its threshold.</summary>
+    static bool IsCovered(VerifyCase c) => c.Name.StartsWith("preset ") ||
+        c.Spec.Selection is Selection.JumpRelu { Kernel: not (SmoothingKernel.Rectangle or SmoothingKernel.Gaussian) };
+
     static VerifyCase Case(string name) => Trained.Single(c => c.Name == name);
 
     public static TheoryData<string, int, int> Cases()
     {
         var data = new TheoryData<string, int, int>();
-        foreach (var (i, c) in Trained.Index()) data.Add(c.Name, i % 4 == 3 ? 4 : 2, 8 + i / 2 % 2);
+        foreach (var (i, c) in Trained.Where(c => !IsCovered(c)).Index())
+            data.Add(c.Name, i % 4 == 3 ? 4 : 2, 8 + i / 2 % 2);
         return data;
     }
 

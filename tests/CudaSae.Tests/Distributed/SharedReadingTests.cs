@@ -180,6 +180,26 @@ public class SharedReadingTests
         RankRules.CheckPool(new(), new(alone, Spec) { SharedReading = true });
     }
 
+    /// <summary>Ranks fill their slots at different times, so a statement on a slot must not outlive its batch: ranks
+    /// would exchange different numbers of batches.</summary>
+    [Fact]
+    public void OtherWorkFindsNoSharesInTheSlots()
+    {
+        using var source = ActivationSource.Of(new byte[100 * Width * sizeof(float)], Width, InputType.Float32);
+        RankThreads.Run(2, own =>
+        {
+            using var backend = new CpuBackend(Spec, Config, InputType.Float32, 1,
+                new(own, Spec) { SharedReading = true });
+            using (var feeder = new BatchFeeder(source, 100, backend, Config))
+            {
+                var slot = feeder.Next(out _);
+                feeder.Taps[0].Aside(() => Assert.False(backend.IsShare(0) || backend.IsShare(1)));
+                Assert.True(backend.IsShare(slot));
+            }
+            Assert.False(backend.IsShare(0) || backend.IsShare(1));
+        });
+    }
+
     /// <summary>A slot of other work between two batches, such as an evaluation, holds all rows.</summary>
     [Fact]
     public void ASlotIsAShareForOneStep()

@@ -11,11 +11,18 @@ public class VerifierTests
     {
         var data = new TheoryData<string, string>();
         foreach (var target in Targets.Names)
-            foreach (var c in VerifyCase.All)
-                if (c.UsesTopKEncoder || !(target.Contains("float32") || target.Contains("candidates")))
+            foreach (var (i, c) in VerifyCase.All.Index())
+                if (Serves(target, c) && !IsOfTheOtherSchedule(target, i))
                     data.Add(target, c.Name);
         return data;
     }
+
+    static bool Serves(string target, VerifyCase c) =>
+        c.UsesTopKEncoder || !(target.Contains("float32") || target.Contains("candidates"));
+
+    /// <summary>Every case runs in the plain order and under one of two schedules.</summary>
+    static bool IsOfTheOtherSchedule(string target, int number) =>
+        target.EndsWith("schedule 7") && number % 2 == 1 || target.EndsWith("schedule 20261121") && number % 2 == 0;
 
     [Theory]
     [MemberData(nameof(Cases))]
