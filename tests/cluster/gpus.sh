@@ -68,8 +68,8 @@ command -v mpiexec.hydra >/dev/null && launcher="mpiexec.hydra -n"
 small=("$work/x.npy" --latents 256 --k 4 --aux-k 8 --batch-rows 16 --backend emulator --held-out 32
     --checkpoint-every 5)
 "$program" synth "$work/x.npy" --features 50 --width 32 --rows 800 > "$work/check" || exit 1
-train() { printf '%s\0' "$program" train "${small[@]}" --resume-if-any --vectors 320 --out "$1"; }
-line() { mapfile -d '' -t command < <(train "$1"); }
+train() { printf '%s\0' "$program" train "${small[@]}" --resume-if-any --vectors "${2:-320}" --out "$1"; }
+line() { mapfile -d '' -t command < <(train "$@"); }      # line OUT [VECTORS]: sets $command
 
 repeated() {    # repeated N: two runs have the same weights, and the record states their order of sums
     line "$work/first$1"; torchrun "$1" "${command[@]}" || return
@@ -125,10 +125,12 @@ chunked() {     # chunked N: an exchange beside encoding does not change the wei
     line "$work/chunked$1"; torchrun "$1" "${command[@]}" --row-chunks 3 || return
     [ "$(hash "$work/first$1")" = "$(hash "$work/chunked$1")" ] || { echo "other weights"; return 1; }
 }
-shared() {      # shared N: ranks that read shares of the batches have the same weights, and no pool of rows
-    grep -q 'pool of all' "$work/rank0" || { echo "no pool without shared reading"; show; return; }
-    line "$work/shared$1"; torchrun "$1" "${command[@]}" --shared-reading || return
-    [ "$(hash "$work/first$1")" = "$(hash "$work/shared$1")" ] || { echo "other weights"; return 1; }
+shared() {      # shared N: ranks that read shares have the weights of ranks with pools of all rows, and no pool
+    "$program" synth "$work/y.npy" --features 50 --width 32 --rows 232 || return
+    line "$work/pool$1" 208; torchrun "$1" "${command[@]/x.npy/y.npy}" --verbose || return
+    grep -q 'pool of all 200 training rows' "$work/rank0" || { echo "no pool"; show; return; }
+    line "$work/shared$1" 208; torchrun "$1" "${command[@]/x.npy/y.npy}" --verbose --shared-reading || return
+    [ "$(hash "$work/pool$1")" = "$(hash "$work/shared$1")" ] || { echo "other weights"; return 1; }
     ! grep 'pool of all' "$work/rank0"
 }
 verified() {    # verified N CASE
@@ -154,10 +156,11 @@ auto() {        # auto N: the emulator stands in for NVIDIA's driver and for NCC
         || { echo "exit codes$codes"; show; return; }
     [ "$(hash "$run")" = "$(hash "$work/first$1")" ] || { echo "other weights"; return 1; }
 }
-refused() {     # refused ARGUMENT...: on all ranks, with exit code 2
+refused() {     # refused WORDS ARGUMENT...: on all ranks, with exit code 2
+    local words=$1; shift
     rm -f "$work"/rank*
     begin 2 "$program" train "${small[@]}" --vectors 320 --out "$work/refused" "$@"; await 30
-    [ "$codes" = " 2 2" ] && grep -q '^cudasae: rank 0: .*order of the ranks' "$work/rank0" \
+    [ "$codes" = " 2 2" ] && grep -q "^cudasae: rank 0: .*$words" "$work/rank0" \
         || { echo "exit codes$codes"; show; }
 }
 collectives() { # collectives N
@@ -170,7 +173,7 @@ for n in 2 4; do check "torchrun, $n ranks, twice" repeated $n; done
 if [ -n "$launcher" ]; then for n in 2 4; do check "${launcher%% *}, $n ranks" other $n; done
 else echo "mpirun: skipped, no MPI is installed"; fi
 check "4 ranks, 3 chunks of rows" chunked 4
-check "4 ranks, shared reading" shared 4
+check "3 ranks, shared reading" shared 3
 check "auto on 2 ranks" auto 2
 check "kill -9 of rank 0 of 4, resumed" killed 4 0
 check "kill -9 of rank 1 of 2, resumed" killed 2 1
@@ -179,6 +182,7 @@ check "SIGTERM to one of 2 ranks, resumed on 4" stopped
 check "a missing file on rank 1" onesided
 check "verify on 2 ranks" verified 2 adam
 check "verify on 4 ranks" verified 4 "relu, L1, dense"
-check "an order of sums that kernels do not have" refused --sum-order chain
+check "an order of sums that kernels do not have" refused "order of the ranks" --sum-order chain
+check "a pool of rows with shared reading" refused "have no pool of rows" --shared-reading --device-pool 1MiB
 echo "gpus: $passed passed, $failed failed"
 [ $failed -eq 0 ]
