@@ -1,5 +1,7 @@
 #include "captures.h"
 
+#include <algorithm>
+
 #include "driver.h"
 
 namespace emu {

@@ -28,7 +28,9 @@ struct DecodeParams {
     int* row_active;                // [B] values that are not 0
     float* sums;                    // [levels, sum_rows, lo] by entries alone, on several ranks; else null
     float* gate_sums;               // [sum_rows, lo]
-    int rows, sum_rows, lo, active; // sum_rows: rows of a chunk, whose arrays begin at its first row; else B
+    int rows;
+    int sum_rows;                   // rows of a launch: those of a chunk, whose arrays begin at its first row; else B
+    int lo, active;
     int slice, capacity;                // columns of a warp at a time, and entries of its buffer
     int levels, report;
     int paired;                     // 1: entries of value 0 have gradients too

@@ -139,8 +139,7 @@ static class BackendFactory
                 var plans = KernelBackend.PlanFor(spec, config, inputType, shard);
                 RankRules.CheckPool(config, shard);
                 pool = PoolPlan.For(config, shard is { SharedReading: true } ? 0 : trainRows,
-                    spec.RowWidth * inputType.Bytes(),
-                    device.FreeBytes() - plans.TotalBytes);
+                    spec.RowWidth * inputType.Bytes(), device.FreeBytes() - plans.TotalBytes);
                 var whole = plans.With(pool.Name, pool.Bytes);
                 plan(whole, device.Info.Name);
                 if (shard is not null) whole.Require(device.FreeBytes() - NcclBytes, device.Info.Name);

@@ -48,15 +48,14 @@ sealed class BatchFeeder : IDisposable
     /// <param name="readers">Number of threads that gather a batch's rows without a pool.</param>
     /// <param name="shard">The share of this rank; null for one process.</param>
     internal BatchFeeder(ActivationSource source, long rows, IReadOnlyList<(IInputSlots Slots, long LeaveOut)> backends,
-        IRowPool? pool, int readers, TrainConfig config, RowCursor start,
-        ShardPlan? shard = null)
+        IRowPool? pool, int readers, TrainConfig config, RowCursor start, ShardPlan? shard = null)
     {
         if (rows < 1 || rows > source.Rows) throw new ArgumentOutOfRangeException(nameof(rows));
         IsPooled = pool is not null && pool.Plan.Serves(config, rows, source.RowBytes);
         Taps = IsPooled ? [new(this, pool!, IRowPool.FirstSlot, 0)]
             : [.. backends.Select(one => new BatchTap(this, one.Slots, 0, one.LeaveOut))];
         shared = Taps.Length > 1 ? new byte[config.BatchRows * source.RowBytes] : [];
-        IsShared = shard is { SharedReading: true, Ranks: > 1 };
+        IsShared = shard is { SharedReading: true };
         maker = IsShared ? new SharedBatches(source, rows, config, start, readers, shard!)
             : IsPooled ? new PooledBatches(source, rows, config, start, pool!)
             : new HostBatches(source, rows, config, start, readers);

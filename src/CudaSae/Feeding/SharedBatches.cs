@@ -40,7 +40,16 @@ sealed class SharedBatches : BatchMaker
         }
         reader.Read(numbers, finite, first, end, slot);
         for (var b = first; b < end; b++)
-            if (!finite[b]) Refuse(numbers[b]);
+            if (!finite[b]) RefuseRead(numbers[b]);
+    }
+
+    /// <summary>Refuses a row that the scan has not found; without a scan, NonFinite is Stop.</summary>
+    void RefuseRead(long row)
+    {
+        if (scan is null) Refuse(row);
+        else
+            throw new SaeException($"{Source.Locate(row)} holds NaN or infinity, and was finite before the first step; "
+                + "leave the data of a run unchanged");
     }
 
     /// <summary>Removes the rows that are known not to be finite; returns the number that remain.</summary>

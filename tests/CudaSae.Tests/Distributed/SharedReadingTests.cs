@@ -113,6 +113,21 @@ public class SharedReadingTests
         Assert.Contains("rows.npy, row 301 holds NaN or infinity", e.Message);
     }
 
+    /// <summary>The data change between the scan and the read.</summary>
+    [Fact]
+    public void ARowThatIsNoLongerFiniteIsRefused()
+    {
+        var rows = new byte[70 * Width * sizeof(float)];
+        using var source = ActivationSource.Of(rows, Width, InputType.Float32);
+        using var alone = new SingleCollective();
+        using var maker = new SharedBatches(source, 70, Config with { NonFinite = NonFiniteRows.Skip }, default, 1,
+            new(alone, Spec) { SharedReading = true });
+        for (var row = 0; row < 70; row++) BitConverter.TryWriteBytes(rows.AsSpan(row * source.RowBytes), float.NaN);
+        var slot = new byte[Config.BatchRows * source.RowBytes];
+        var e = Assert.Throws<SaeException>(() => maker.Make(slot));
+        Assert.Contains("leave the data of a run unchanged", e.Message);
+    }
+
     [Fact]
     public void DataWithoutAFiniteRowAreRefused()
     {

@@ -81,16 +81,12 @@ unsafe struct DecodeParams
     /// <summary>[sum_rows, lo].</summary>
     public ulong GateSums;
 
-    /// <summary>sum_rows: rows of a chunk, whose arrays begin at its first row; else B.</summary>
     public int Rows;
 
-    /// <summary>sum_rows: rows of a chunk, whose arrays begin at its first row; else B.</summary>
+    /// <summary>Rows of a launch: those of a chunk, whose arrays begin at its first row; else B.</summary>
     public int SumRows;
 
-    /// <summary>sum_rows: rows of a chunk, whose arrays begin at its first row; else B.</summary>
     public int Lo;
-
-    /// <summary>sum_rows: rows of a chunk, whose arrays begin at its first row; else B.</summary>
     public int Active;
 
     /// <summary>Columns of a warp at a time.</summary>
