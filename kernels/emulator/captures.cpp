@@ -47,7 +47,6 @@ int end_capture(Stream& stream, Graph*& graph) {
     if (stream.capture->origin != &stream) return CaptureUnmatched;
     auto capture = stream.capture;
     leave(*capture);
-    stream.capture.reset();                                             // of the default stream
     if (capture->broken) return CaptureInvalidated;
     if (!is_joined(*capture)) return CaptureUnjoined;
     graph = new Graph(capture->graph);

@@ -1,8 +1,8 @@
 #include "streams.h"
 
-#include "captures.h"
-
 #include <algorithm>
+
+#include "captures.h"
 
 namespace emu {
 
@@ -88,11 +88,13 @@ void add_stream(Stream* stream) { streams.push_back(stream); }
 void remove_stream(Stream* stream) { std::erase(streams, stream); }
 size_t live_streams() { return std::ranges::count(streams, false, &Stream::internal); }
 void leave(const Capture& capture) {
-    for (auto stream : streams)
-        if (stream->capture.get() == &capture) {
-            stream->after_kernel = false;
-            stream->capture.reset();
-        }
+    auto end = [&](Stream& stream) {
+        if (stream.capture.get() != &capture) return;
+        stream.after_kernel = false;
+        stream.capture.reset();
+    };
+    for (auto stream : streams) end(*stream);
+    end(default_stream);
 }
 
 }

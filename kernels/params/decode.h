@@ -29,7 +29,7 @@ struct DecodeParams {
     float* sums;                    // [levels, sum_rows, lo] by entries alone, on several ranks; else null
     float* gate_sums;               // [sum_rows, lo]
     int rows;
-    int sum_rows;                   // rows of a launch: those of a chunk, whose arrays begin at its first row; else B
+    int sum_rows;                   // rows of this launch: those of a chunk, or B
     int lo, active;
     int slice, capacity;                // columns of a warp at a time, and entries of its buffer
     int levels, report;

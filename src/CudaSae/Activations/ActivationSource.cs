@@ -26,6 +26,9 @@ sealed class ActivationSource : IDisposable
     public InputType Type { get; private set; }
     /// <summary>Bytes of a row.</summary>
     public int RowBytes => Width * Type.Bytes();
+    /// <summary>Returns whether so many rows may not all stay in the memory of the machine.</summary>
+    public bool ExceedsMemory(long rows) =>
+        (double)rows * RowBytes > GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2.0;
     /// <summary>Paths of the files, in their order.</summary>
     public IEnumerable<string> Paths => shards.Select(s => s.Path).Concat(joined.SelectMany(j => j.Paths));
 

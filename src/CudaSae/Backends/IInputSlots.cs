@@ -13,7 +13,7 @@ interface IInputSlots
     void WaitForSlot(int slot);
 
     /// <summary>Returns whether a slot holds only this rank's share of the rows. The next step on the slot receives the
-    /// other rows from their ranks. All ranks have the same answer.</summary>
+    /// other rows from their ranks. When the step begins, all ranks have the same answer.</summary>
     bool IsShare(int slot) => false;
 
     /// <summary>States whether a slot holds only this rank's share of the rows, each in its place

@@ -3,10 +3,8 @@ namespace CudaSae.Distributed;
 /// <summary>How the ranks of a run work together. Only <see cref="Order"/> changes results, and only it is recorded; a
 /// resumed run takes the others again.</summary>
 /// <param name="Order">The order of sums over ranks; null for that of the run, or of its backend.</param>
-/// <param name="SharedReading">Whether each rank reads a share of each batch (<see cref="ShardPlan.SharedReading"/>).
-/// </param>
-/// <param name="RowChunks">Chunks of rows whose exchange runs beside the encoding of the next
-/// (<see cref="ShardPlan.RowChunks"/>).</param>
+/// <param name="SharedReading">See <see cref="ShardPlan.SharedReading"/>.</param>
+/// <param name="RowChunks">See <see cref="ShardPlan.RowChunks"/>.</param>
 sealed record RankSettings(SumOrder? Order = null, bool SharedReading = false, int RowChunks = 1)
 {
     public static RankSettings Default { get; } = new();

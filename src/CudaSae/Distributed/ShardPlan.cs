@@ -39,8 +39,8 @@ sealed class ShardPlan
     /// exchange the rows at the start of the step.</summary>
     public bool SharedReading { get; init; }
 
-    /// <summary>Number of chunks of the rows of a batch. The devices exchange a chunk while they encode the next one; 1
-    /// for none.</summary>
+    /// <summary>Number of chunks of the rows of a batch. Devices exchange a chunk while they encode the next one. With
+    /// 1 they exchange all rows after encoding.</summary>
     public int RowChunks { get; init; } = 1;
 
     /// <summary>Ranks on a machine, for <see cref="SumOrder.Ordered"/>; all ranks if machines have different
@@ -84,8 +84,9 @@ sealed class ShardPlan
 
     /// <summary>[Ranks + 1] The first row of each rank's share of a batch.</summary>
     /// <param name="rows">B.</param>
-    public long[] RowStarts(int rows) =>
-        [.. Enumerable.Range(0, Ranks + 1).Select(rank => (long)rows * rank / Ranks)];
+    /// <param name="size">Size of one row.</param>
+    public long[] RowStarts(int rows, long size = 1) =>
+        [.. Enumerable.Range(0, Ranks + 1).Select(rank => size * ((long)rows * rank / Ranks))];
 
     /// <summary>[Ranks + 1] The places of blocks of one size.</summary>
     public long[] EqualStarts(long size) => [.. Enumerable.Range(0, Ranks + 1).Select(rank => rank * size)];

@@ -1,4 +1,3 @@
-using System.Runtime.ExceptionServices;
 using CudaSae.Activations;
 using CudaSae.Distributed;
 using CudaSae.Numerics;
@@ -24,15 +23,8 @@ sealed class NonFiniteScan
             .Select(rank => (long)((Int128)found.Length * rank / ranks.Size)).ToArray();
         var words = Math.Max(1, PieceBytes / ((long)WordRows * source.RowBytes));
         var (first, end) = (starts[ranks.Rank], starts[ranks.Rank + 1]);
-        RankAgreement.Do(ranks, () =>
-        {
-            try
-            {
-                Parallel.For(0, (end - first + words - 1) / words, new() { MaxDegreeOfParallelism = readers },
-                    piece => Read(source, rows, first + piece * words, Math.Min(end, first + (piece + 1) * words)));
-            }
-            catch (AggregateException e) { ExceptionDispatchInfo.Throw(e.InnerExceptions[0]); }
-        });
+        RankAgreement.Do(ranks, () => RowReader.ForParts(first, end, words, readers,
+            (from, to) => Read(source, rows, from, to)));
         ranks.AllGather(found.AsSpan(), starts);
     }
 

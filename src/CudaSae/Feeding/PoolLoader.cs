@@ -31,7 +31,7 @@ sealed class PoolLoader : IDisposable
     {
         (this.source, this.pool, this.allowed) = (source, pool, allowed);
         this.fills = fills.GetEnumerator();
-        fromDisk = (double)rows * source.RowBytes > GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2.0;
+        fromDisk = source.ExceedsMemory(rows);
         refused = new ulong[(pool.Plan.Rows + 63) / 64];
         readers = [.. Enumerable.Range(0, pool.Plan.Readers)
             .Select(r => new Thread(() => Work(r)) { IsBackground = true, Name = $"cudasae reader {r}" })];

@@ -12,8 +12,7 @@ sealed class RowReader(ActivationSource source, long rows, int readers)
 {
     const int RowsPerPart = 64;     // rows that a reader takes at a time
 
-    // the rows may not all stay in memory
-    readonly bool fromDisk = (double)rows * source.RowBytes > GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2.0;
+    readonly bool fromDisk = source.ExceedsMemory(rows);
 
     /// <summary>Reads the rows from <paramref name="from"/> to <paramref name="to"/> of a batch.</summary>
     /// <param name="numbers">[B] rows of the batch.</param>
@@ -32,14 +31,23 @@ sealed class RowReader(ActivationSource source, long rows, int readers)
         fixed (byte* start = batch)
         {
             var (first, length) = ((nint)start, batch.Length);
-            try
-            {
-                Parallel.For(0, (to - from + RowsPerPart - 1) / RowsPerPart, new() { MaxDegreeOfParallelism = readers },
-                    part => ReadPart(numbers, finite, from + part * RowsPerPart,
-                        Math.Min(to, from + (part + 1) * RowsPerPart), new((byte*)first, length)));
-            }
-            catch (AggregateException e) { ExceptionDispatchInfo.Throw(e.InnerExceptions[0]); }
+            ForParts(from, to, RowsPerPart, readers, (begin, end) =>
+                ReadPart(numbers, finite, (int)begin, (int)end, new((byte*)first, length)));
         }
+    }
+
+    /// <summary>Divides a range into parts for several threads. The first error of a part is thrown as it is.</summary>
+    /// <param name="size">Length of a part.</param>
+    /// <param name="readers">Number of threads.</param>
+    /// <param name="read">Receives the first index of a part and its end.</param>
+    public static void ForParts(long from, long to, long size, int readers, Action<long, long> read)
+    {
+        try
+        {
+            Parallel.For(0, (to - from + size - 1) / size, new() { MaxDegreeOfParallelism = readers },
+                part => read(from + part * size, Math.Min(to, from + (part + 1) * size)));
+        }
+        catch (AggregateException e) { ExceptionDispatchInfo.Throw(e.InnerExceptions[0]); }
     }
 
     void ReadPart(long[] numbers, bool[] finite, int from, int to, Span<byte> batch)

@@ -10,7 +10,7 @@ namespace CudaSae.Tests;
 static class EmulatedBackends
 {
     /// <summary>Makes the backend of a rank, on its emulated device.</summary>
-    /// <param name="chunks">Chunks of rows whose exchange overlaps encoding.</param>
+    /// <param name="chunks">Number of row chunks (<see cref="ShardPlan.RowChunks"/>).</param>
     public static KernelBackend Create(EmulatedRank rank, SaeSpec spec, TrainConfig config, int capacity = 2048,
         int chunks = 1) =>
         new(rank.OpenDevice(), spec, config, InputType.Float32, ownsDevice: true,
@@ -26,7 +26,7 @@ static class EmulatedBackends
     /// <summary>Runs steps of a case on a rank.</summary>
     /// <param name="replay">Whether steps are recorded and replayed; otherwise each kernel is launched.</param>
     /// <param name="capacity">Candidates of a row beyond which the encoder takes its exact fallback.</param>
-    /// <param name="chunks">Chunks of rows whose exchange overlaps encoding.</param>
+    /// <param name="chunks">Number of row chunks (<see cref="ShardPlan.RowChunks"/>).</param>
     public static Outcome Run(EmulatedRank rank, VerifyCase c, uint steps, bool replay, int capacity = 2048,
         int chunks = 1)
     {
@@ -49,6 +49,17 @@ static class EmulatedBackends
             (sums[t - 1], dense[t - 1]) = (Bytes(measured), measured.Dense == 1);
         }
         return new(sums, [.. backend.State.Select(array => States.Of(backend, array))], dense);
+    }
+
+    /// <summary>Compares the outcomes of ranks, whose sums are those of all ranks.</summary>
+    public static void RequireSame(Outcome[] expected, Outcome[] actual)
+    {
+        foreach (var (one, other) in expected.Zip(actual))
+        {
+            Assert.Equal(expected[0].Sums, one.Sums);
+            Assert.Equal(one.Sums, other.Sums);
+            Assert.Equal(one.State, other.State);
+        }
     }
 
     static void Launch(KernelBackend backend, int slot, in StepScalars scalars)

@@ -52,21 +52,11 @@ public class ShardedKernelTests
     static EmulatedBackends.Outcome[] Run(VerifyCase c, ulong seed, bool replay, int ranks = 4, int machineSize = 2) =>
         EmulatorRanks.Run(ranks, (9, 0), seed, rank => EmulatedBackends.Run(rank, c, Steps, replay), machineSize);
 
-    static void RequireSame(EmulatedBackends.Outcome[] expected, EmulatedBackends.Outcome[] actual)
-    {
-        foreach (var (one, other) in expected.Zip(actual))
-        {
-            Assert.Equal(expected[0].Sums, one.Sums);
-            Assert.Equal(one.Sums, other.Sums);
-            Assert.Equal(one.State, other.State);
-        }
-    }
-
     [Theory, MemberData(nameof(Exchanges))]
     public void RecordedStepsUnderAnotherScheduleGiveTheSameBits(string name)
     {
         Assert.SkipUnless(Targets.HasEmulator, "the emulator is not built on this machine");
-        RequireSame(Run(Case(name), 0, replay: false), Run(Case(name), 11, replay: true));
+        EmulatedBackends.RequireSame(Run(Case(name), 0, replay: false), Run(Case(name), 11, replay: true));
     }
 
     /// <summary>A recorded batch without room on all ranks together ends on the dense path of all ranks, although each
@@ -84,7 +74,7 @@ public class ShardedKernelTests
         var launched = Run(half, 0, replay: false, ranks: 2);
         Assert.Contains(true, launched[0].Dense);
         Assert.Contains(false, launched[0].Dense);
-        RequireSame(launched, Run(half, 5, replay: true, ranks: 2));
+        EmulatedBackends.RequireSame(launched, Run(half, 5, replay: true, ranks: 2));
     }
 
     /// <summary>Returns the entries of the fullest row of each step, ascending.</summary>

@@ -86,8 +86,8 @@ sealed unsafe partial class CpuBackend : IBackend
     void Gather(int slot)
     {
         shares[slot] = false;
-        var row = (long)Spec.RowWidth * context.InputType.Bytes();
-        Shard!.Collective.AllGather(InputSlot(slot), [.. Shard.RowStarts(context.Rows).Select(start => start * row)]);
+        Shard!.Collective.AllGather(InputSlot(slot),
+            Shard.RowStarts(context.Rows, Spec.RowWidth * context.InputType.Bytes()));
     }
 
     public void Prepare()

@@ -36,8 +36,9 @@ sealed unsafe class DecodePhase
         ticket = arena.Take<int>("step sums, blocks done", 1);
         if (context.Ranks is not null)
         {
-            RankSums = arena.Take<float>("reconstructions of ranks", context.Padded(levels * rows * lo));
-            GateSums = arena.Take<float>("gate's reconstruction of ranks", Gated ? context.Padded(rows * lo) : 0);
+            var part = context.Chunks[0].Count * lo;
+            RankSums = arena.Take<float>("reconstructions of ranks", context.Padded(levels * part));
+            GateSums = arena.Take<float>("gate's reconstruction of ranks", Gated ? context.Padded(part) : 0);
         }
         slice = context.Active <= 64 ? 256 : context.Active <= 128 ? 128 : 64;
         warps = Math.Min(MostWarps, (context.Lo + slice - 1) / slice);
@@ -49,8 +50,8 @@ sealed unsafe class DecodePhase
 
     bool Gated { get; }
 
-    /// <summary>[levels, B, lo] reconstructions without b_dec over all ranks, with a padded length; empty for one
-    /// process. <see cref="GateSums"/> holds the gate's.</summary>
+    /// <summary>[levels, rows of a chunk, lo] reconstructions without b_dec over all ranks, with a padded length; empty
+    /// for one process. <see cref="GateSums"/> holds the gate's.</summary>
     public DeviceArray<float> RankSums { get; }
     public DeviceArray<float> GateSums { get; }
 

@@ -18,8 +18,7 @@ sealed unsafe partial class KernelBackend
     public void SetShare(int slot, bool isShare) => shares[slot] = isShare;
 
     /// <summary>[Ranks + 1] places in a slot of the rows that each rank reads.</summary>
-    long[] ShareStarts =>
-        [.. Shard!.RowStarts(Config.BatchRows).Select(row => row * Spec.RowWidth * Context.InputType.Bytes())];
+    long[] ShareStarts => Shard!.RowStarts(Config.BatchRows, Spec.RowWidth * Context.InputType.Bytes());
 
     public IRowPool? Pool => pool;
 

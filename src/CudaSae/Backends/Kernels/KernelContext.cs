@@ -110,7 +110,7 @@ sealed class KernelContext
     /// <summary>The encoder's operands for the Hopper kernels; null if the portable kernels are used.</summary>
     public HopperOperands? Hopper => hopper.Value;
 
-    /// <summary>The chunks of rows whose exchange runs beside the encoding of the next; one for none. The first is the
+    /// <summary>The chunks of the rows of a batch (<see cref="ShardPlan.RowChunks"/>). The first is the
     /// largest.</summary>
     public RowRange[] Chunks { get; }
 

@@ -38,7 +38,7 @@ static class RankRules
             throw new SaeException($"{refused}a batch of {config.BatchRows} rows has 1 to {config.BatchRows} chunks");
         if (spec.Selection is not (Selection.TopK or Selection.AbsTopK))
             throw new SaeException($"{refused}a row of {spec.Selection.GetType().Name} is not selected among the ranks "
-                + "by itself, so its exchange cannot begin before all rows are encoded; use 1 chunk");
+                + "by itself, and chunks are for TopK and AbsTopK; use 1 chunk");
         if (config.Screening != ScreeningKind.None)
             throw new SaeException($"{refused}8-bit screening encodes all rows at once; use 1 chunk, or "
                 + "Screening = None");

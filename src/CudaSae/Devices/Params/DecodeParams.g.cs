@@ -83,7 +83,7 @@ unsafe struct DecodeParams
 
     public int Rows;
 
-    /// <summary>Rows of a launch: those of a chunk, whose arrays begin at its first row; else B.</summary>
+    /// <summary>Rows of this launch: those of a chunk, or B.</summary>
     public int SumRows;
 
     public int Lo;
