@@ -152,9 +152,9 @@ over_ucx() {    # Open MPI uses UCX on InfiniBand only, if it is not told otherw
 for mpi in $names; do
     [ -n "${launcher[$mpi]:-}" ] || { echo "$mpi: skipped, it is not installed"; continue; }
     if [ -x "$bench" ]; then for n in 1 2 4; do check "$mpi, collectives of $n ranks" collectives $mpi $n; done; fi
-    for preset in "${presets[@]}"; do
-        for n in 1 2 3 4; do check "$mpi, $preset on $n ranks" same $mpi $n "$preset"; done
-    done
+    for n in 1 2 3 4; do check "$mpi, topk on $n ranks" same $mpi $n topk; done
+    # The unit tests run every preset on every number of ranks. MPI changes only how messages travel.
+    for preset in "${presets[@]:1}"; do check "$mpi, $preset on 3 ranks" same $mpi 3 "$preset"; done
     check "$mpi, shared reading on 3 ranks" same $mpi 3 topk --shared-reading
     check "$mpi, resumed on 2 ranks instead of 3" resumed $mpi
     check "$mpi, kill -9" killed $mpi
