@@ -153,7 +153,7 @@ for mpi in $names; do
     [ -n "${launcher[$mpi]:-}" ] || { echo "$mpi: skipped, it is not installed"; continue; }
     if [ -x "$bench" ]; then for n in 1 2 4; do check "$mpi, collectives of $n ranks" collectives $mpi $n; done; fi
     for n in 1 2 3 4; do check "$mpi, topk on $n ranks" same $mpi $n topk; done
-    # The unit tests run every preset on every number of ranks. MPI changes only how messages travel.
+    # ShardedStepTests compares every method on several numbers of ranks. This checks that MPI carries the messages.
     for preset in "${presets[@]:1}"; do check "$mpi, $preset on 3 ranks" same $mpi 3 "$preset"; done
     check "$mpi, shared reading on 3 ranks" same $mpi 3 topk --shared-reading
     check "$mpi, resumed on 2 ranks instead of 3" resumed $mpi
