@@ -51,7 +51,7 @@ static class EmulatedBackends
         return new(sums, [.. backend.State.Select(array => States.Of(backend, array))], dense);
     }
 
-    /// <summary>Compares the outcomes of ranks, whose sums are those of all ranks.</summary>
+    /// <summary>Requires the same outcomes of two runs, and the same sums on all ranks of a run.</summary>
     public static void RequireSame(Outcome[] expected, Outcome[] actual)
     {
         foreach (var (one, other) in expected.Zip(actual))
