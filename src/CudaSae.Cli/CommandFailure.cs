@@ -15,10 +15,14 @@ static class CommandFailure
     /// ends them while they wait.</summary>
     public static readonly TimeSpan FirstIsRoot = TimeSpan.FromSeconds(2);
 
-    static readonly TimeSpan Apart = TimeSpan.FromMilliseconds(100);    // between the reports of two other ranks
+    /// <summary>The time between the report of a rank and the end of all ranks. MPICH's launcher can lose a report that
+    /// it has not read when a rank aborts.</summary>
+    static readonly TimeSpan ReadByLauncher = TimeSpan.FromMilliseconds(100);
+
+    static readonly TimeSpan Apart = 2 * ReadByLauncher;    // between the reports of two other ranks
     const int MostApart = 20;
 
-    /// <summary>Prints the error and returns the exit code.</summary>
+    /// <summary>Prints the error and returns the exit code. The caller may end all ranks then.</summary>
     /// <param name="program">Name of the program in messages.</param>
     /// <param name="rank">The rank of this process; null for one process.</param>
     /// <param name="reported">Returns whether another rank has ended while this one waited, and has reported the
@@ -39,6 +43,7 @@ static class CommandFailure
         Console.Error.WriteLine($"{program}: {prefix}{message}");
         if (code == Commands.Internal && Environment.GetEnvironmentVariable(TraceVariable) is { Length: > 0 })
             Console.Error.WriteLine(e);
+        if (rank is not null) Thread.Sleep(ReadByLauncher);
         return code;
     }
 

@@ -127,6 +127,11 @@ onesided() {    # onesided MPI RANK DATA: an error of one rank ends all, and nam
     code 2 ranks "$1" 3 bash -c "if [ \${OMPI_COMM_WORLD_RANK:-\$PMI_RANK} = $2 ]; then x='$3'; else x='$work/x.npy'; fi
         exec '$program' train \$x ${small[*]} --out '$run'" && lines 1 "cudasae: rank $2: " "$work/err"
 }
+others() {      # others MPI: an error of all ranks but rank 0 is printed once
+    code 2 ranks "$1" 3 bash -c "if [ \${OMPI_COMM_WORLD_RANK:-\$PMI_RANK} = 0 ]; then x='$work/x.npy'; else x=nowhere.npy; fi
+        exec '$program' train \$x ${small[*]} --out '$work/$1-others'" \
+        && lines 1 'cudasae: rank 1: ' "$work/err" && lines 1 'cudasae: rank' "$work/err"
+}
 full() {        # full MPI: a log that rank 0 cannot write
     local run=$work/$1-full
     mkdir "$run" && ln -s /dev/full "$run/metrics.jsonl"
@@ -163,6 +168,7 @@ for mpi in $names; do
     check "$mpi, SIGUSR1 to one of 3 ranks, resumed on 2" stopped $mpi 3 2 USR1 138
     check "$mpi, SIGSTOP of one of 3 ranks" frozen $mpi
     check "$mpi, errors of all ranks" alike $mpi
+    check "$mpi, errors of ranks 1 and 2" others $mpi
     check "$mpi, a missing file on rank 1" onesided $mpi 1 "$work/nowhere.npy"
     check "$mpi, a bad option on rank 2" onesided $mpi 2 "$work/x.npy --latentz 4"
     check "$mpi, a full disk on rank 0" full $mpi

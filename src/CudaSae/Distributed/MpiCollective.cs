@@ -8,9 +8,6 @@ sealed unsafe class MpiCollective : ICollective
 {
     const int LargestPiece = 1 << 30, LongestError = 1024;      // MPI_MAX_ERROR_STRING is at most 512
 
-    // A launcher stops forwarding output when a rank aborts. MPICH's can lose output that it has not read by then.
-    static readonly TimeSpan OutputPause = TimeSpan.FromMilliseconds(500);
-
     readonly MpiLibrary mpi;
     readonly nint world, bytesType;
     readonly int piece;
@@ -123,7 +120,6 @@ sealed unsafe class MpiCollective : ICollective
     public void Abort(int exitCode)
     {
         ended = true;
-        Thread.Sleep(OutputPause);
         _ = mpi.abort(world, exitCode);
     }
 
