@@ -128,7 +128,8 @@ onesided() {    # onesided MPI RANK DATA: an error of one rank ends all, and nam
         exec '$program' train \$x ${small[*]} --out '$run'" && lines 1 "cudasae: rank $2: " "$work/err"
 }
 others() {      # others MPI: an error of all ranks but rank 0 is printed once
-    code 2 ranks "$1" 3 bash -c "if [ \${OMPI_COMM_WORLD_RANK:-\$PMI_RANK} = 0 ]; then x='$work/x.npy'; else x=nowhere.npy; fi
+    code 2 ranks "$1" 3 bash -c "x='$work/x.npy'
+        [ \${OMPI_COMM_WORLD_RANK:-\$PMI_RANK} = 0 ] || x=nowhere.npy
         exec '$program' train \$x ${small[*]} --out '$work/$1-others'" \
         && lines 1 'cudasae: rank 1: ' "$work/err" && lines 1 'cudasae: rank' "$work/err"
 }
